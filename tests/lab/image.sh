@@ -159,7 +159,6 @@ build_guest_layer() {
     copy_modules guest "$from" "$root"
     mkdir -p "$folder/out/lab"
     pack "$root" | zstd -q -T0 -9 >"$folder/out/lab/initrd"
-    pad "$folder/out/lab/initrd"
     cp "$image" "$folder/out/lab/vmlinuz"
     pack "$folder/out" >"$folder/layer"
     pad "$folder/layer"
