@@ -119,8 +119,8 @@ copy_modules() {
 
 # ---- layers ----------------------------------------------------------------------------------------------------------
 
-# pack FOLDER: an uncompressed cpio archive on standard output, padded so that another may follow it.
-pack() { (cd "$1" && find . -mindepth 1 | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 --reproducible); }
+# pack FOLDER [NAME]: an uncompressed cpio archive of what is in FOLDER on standard output.
+pack() { (cd "$1" && find "./${2:-}" -mindepth "$(( $# < 2 ))" | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 --reproducible); }
 
 # pad FILE: the kernel wants the next archive at a multiple of four.
 pad() { truncate -s %4 "$1"; }
@@ -138,7 +138,7 @@ put_base() {
     echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
     echo 'root:x:0:' >"$root/etc/group"
     echo '127.0.0.1 localhost' >"$root/etc/hosts"
-    "$(command -v gcc || command -v clang)" -Os -static -nostdlib -ffreestanding -fno-stack-protector -fno-pic -no-pie -s \
+    gcc -Os -static -nostdlib -ffreestanding -fno-stack-protector -fno-pic -no-pie -s \
         -Wl,--build-id=none -o "$root/bin/exitport" "$here/exitport.c"
 }
 
@@ -157,12 +157,13 @@ build_guest_layer() {
     put_base "$root"
     install -m 755 "$here/guest-init" "$root/init"
     copy_modules guest "$from" "$root"
-    mkdir -p "$folder/out/lab"
-    pack "$root" | zstd -q -T0 -9 >"$folder/out/lab/initrd"
-    cp "$image" "$folder/out/lab/vmlinuz"
-    pack "$folder/out" >"$folder/layer"
+    mkdir "$folder/lab"
+    pack "$root" | zstd -q -T0 -9 >"$folder/lab/initrd"
+    rm -r "$root"
+    cp "$image" "$folder/lab/vmlinuz"
+    chmod 644 "$folder/lab/vmlinuz"
+    pack "$folder" lab >"$folder/layer"
     pad "$folder/layer"
-    rm -r "$root" "$folder/out"
 }
 
 # QEMU itself, for comparisons inside the lab: `-M microvm` and q35.
