@@ -18,7 +18,7 @@ internal sealed class DefinitionText(string path, string text) : AdditionalText
 /// <summary>Runs the generator as the compiler does.</summary>
 internal static class Harness
 {
-    private static readonly CSharpParseOptions Parse = new(LanguageVersion.Preview, DocumentationMode.Diagnose);
+    public static readonly CSharpParseOptions Parse = new(LanguageVersion.Preview, DocumentationMode.Diagnose);
     private static readonly MetadataReference[] References =
         [.. ((string)AppContext.GetData("TRUSTED_PLATFORM_ASSEMBLIES")!).Split(Path.PathSeparator).Select(static p => MetadataReference.CreateFromFile(p))];
 

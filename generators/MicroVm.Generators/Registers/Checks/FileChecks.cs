@@ -16,7 +16,7 @@ internal static class FileChecks
             NameChecks.Run(block, diagnostics);
             ReferenceChecks.Run(scope, diagnostics);
             GuardChecks.Run(scope, diagnostics);
-            foreach (RegisterModel register in block.Flatten())
+            foreach (RegisterModel register in block.Flatten().Where(static r => !r.Broken))
             {
                 ValueChecks.Run(register, diagnostics);
                 WordChecks.Run(block, register, diagnostics);

@@ -14,7 +14,7 @@ internal static class LayoutChecks
         {
             Halves(r, diagnostics);
             Outside(block, r, diagnostics);
-            if (r.IsWindow) continue;
+            if (r.IsWindow || r.Broken) continue;
             Aligned(r, diagnostics);
             Reached(block, r, diagnostics);
         }

@@ -18,7 +18,8 @@ internal static class Cases
             body.Insert(0, "int " + Expressions.Index + " = (int)(" + Distance(offset, subject) + (r.Stride == 1 ? "" : " / " + Number(r.Stride)) + ");");
         }
         string line = label + " " + string.Join(" ", body);
-        if (body.Count <= 2 && line.Length <= OneLine && !body.Exists(static l => l.StartsWith("if ", StringComparison.Ordinal)))
+        bool plain = !body.Exists(static l => l.StartsWith("if ", StringComparison.Ordinal) || l.StartsWith("int ", StringComparison.Ordinal));
+        if (plain && body.Count <= 2 && line.Length <= OneLine)
         {
             w.Line(line);
             return;

@@ -76,6 +76,7 @@ internal static class MergingEmitter
             RegisterModel r = group.First;
             ulong last = (ulong)r.Offset + (ulong)(r.Stride * Math.Max(r.Count - 1, 0)) + (ulong)r.Width - 1;
             string range = (r.Offset == 0 ? "" : ">= " + Hex((ulong)r.Offset) + " and ") + "<= " + Hex(last);
+            if (last == (ulong)r.Offset) range = Hex(last);
             string start = Hex((ulong)r.Offset);
             string inside = r.Offset == 0 ? "at" : "(at - " + start + ")";
             if (r.IsArray && r.Stride > r.Width) range += " when " + inside + " % " + Number(r.Stride) + " < " + Number(r.Width);
