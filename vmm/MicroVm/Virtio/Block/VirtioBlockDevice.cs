@@ -16,7 +16,7 @@ public sealed class VirtioBlockDevice : VirtioDevice
 
     /// <summary>Makes a disk of an image, which it then owns.</summary>
     public VirtioBlockDevice(FileBackend disk)
-        : base("virtio-block", VirtioBlock.Id, Offer(disk), VirtioBlock.QueueSizes, new VirtioBlockConfig(disk.Sectors, (uint)s_segments)) => _disk = disk;
+        : base("virtio-block", VirtioBlock.DeviceId, Offer(disk), VirtioBlock.QueueSizes, new VirtioBlockConfig(disk.Sectors, (uint)s_segments)) => _disk = disk;
 
     /// <inheritdoc/>
     public override void Activate(in ActivationContext context)

@@ -6,7 +6,7 @@ namespace MicroVm.Virtio.Rng;
 
 /// <summary>A source of randomness.</summary>
 /// <param name="loop">Where its requests run, shared with other quick devices. No handler of it may take a block's gate.</param>
-public sealed class VirtioRngDevice(EventLoop loop) : VirtioDevice("virtio-rng", VirtioRng.Id, 0, VirtioRng.QueueSizes, config: null)
+public sealed class VirtioRngDevice(EventLoop loop) : VirtioDevice("virtio-rng", VirtioRng.DeviceId, 0, VirtioRng.QueueSizes, config: null)
 {
     private readonly RngRequests _requests = new();
     private QueueService? _active;
