@@ -147,4 +147,24 @@ internal sealed class MachineBuilder
     }
 
     private static ulong VirtioAddress(int index) => MachineMap.Virtio.Base + (ulong)index * MachineMap.Virtio.Stride;
+
+    private void WriteAcpi(GuestMemory memory, bool serial, int virtioDevices)
+    {
+        Span<AcpiMmioDevice> virtio = stackalloc AcpiMmioDevice[virtioDevices];
+        for (int i = 0; i < virtioDevices; i++) virtio[i] = new AcpiMmioDevice((uint)VirtioAddress(i), (uint)(MachineMap.Virtio.FirstIrq + i));
+        AcpiPlatform platform = new()
+        {
+            CpuCount = _options.Cpus,
+            IoApicAddress = (uint)MachineMap.Ioapic.Base,
+            Sleep = new AcpiSleepPorts(AcpiSleepPort(0), AcpiSleepPort(1), AcpiSleepPort(2)),
+            Com1 = serial ? new AcpiPortDevice(MachineMap.Com1.Base, MachineMap.Com1.Irq) : null,
+            Ged = new AcpiMmioDevice((uint)MachineMap.Ged.Base, MachineMap.Ged.Irq),
+            PvPanicPort = MachineMap.Panic.Base,
+            VirtioMmio = virtio,
+        };
+        if (!memory.TryRange(BootLayout.Acpi, BootLayout.AcpiSize, out HostRange area)) throw new InvalidOperationException("no memory at the ACPI area");
+        AcpiTables.Build(platform, area.Span, BootLayout.Acpi);
+    }
+
+    private static ushort AcpiSleepPort(int register) => (ushort)(MachineMap.Sleep.Base + register);
 }
