@@ -98,16 +98,17 @@ internal static class MergingEmitter
         {
             RegisterModel[] kept = [.. group.Writable.Where(r => r.Access != Access.WriteOneToClear && expressions.Value(r) is not null)];
             if (kept.Length == 0) continue;
-            using var body = Cases.Open(w, group.First, 0, "offset");
+            var body = new List<string>();
             bool decided = false;
             foreach (RegisterModel r in kept)
             {
                 string? guard = group.Writable.Count() > 1 ? expressions.Guard(r) : null;
-                w.Line((guard is null ? "" : "if (" + guard + ") ") + "return " + expressions.Value(r) + ";");
+                body.Add((guard is null ? "" : "if (" + guard + ") ") + "return " + expressions.Value(r) + ";");
                 decided = guard is null;
                 if (decided) break;
             }
-            if (!decided) w.Line("return 0;");
+            if (!decided) body.Add("return 0;");
+            Cases.Emit(w, group.First, 0, "offset", body);
         }
         w.Line("default: return 0;");
         w.Close();
