@@ -10,7 +10,8 @@ internal static unsafe partial class Libc
     internal const int EPERM = 1, ENOENT = 2, EINTR = 4, EIO = 5, EAGAIN = 11, ENOMEM = 12, EACCES = 13, EFAULT = 14, EBUSY = 16, EEXIST = 17,
         ENODEV = 19, EISDIR = 21, EINVAL = 22, EMFILE = 24, ENFILE = 23, ENOSPC = 28, EPIPE = 32;
 
-    internal const int O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_CREAT = 0x40, O_EXCL = 0x80, O_TRUNC = 0x200, O_APPEND = 0x400, O_NONBLOCK = 0x800, O_CLOEXEC = 0x80000;
+    internal const int O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_CREAT = 0x40, O_EXCL = 0x80, O_TRUNC = 0x200, O_APPEND = 0x400, O_NONBLOCK = 0x800, O_DIRECTORY = 0x10000, O_NOFOLLOW = 0x20000, O_CLOEXEC = 0x80000;
+    internal const int SEEK_SET = 0, SEEK_END = 2;
     internal const int PROT_NONE = 0, PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4;
     internal const int MAP_SHARED = 1, MAP_PRIVATE = 2, MAP_FIXED = 0x10, MAP_ANONYMOUS = 0x20, MAP_NORESERVE = 0x4000, MAP_POPULATE = 0x8000;
     internal const int MADV_HUGEPAGE = 14, MADV_DONTDUMP = 16, MADV_DONTNEED = 4;
@@ -33,6 +34,13 @@ internal static unsafe partial class Libc
     [DllImport("libc")] internal static extern nint preadv(int fd, IoVec* vector, int count, long offset);
     [DllImport("libc")] internal static extern nint pwritev(int fd, IoVec* vector, int count, long offset);
     [DllImport("libc")] internal static extern int fdatasync(int fd);
+    [DllImport("libc")] internal static extern int fstat(int fd, Stat* status);
+    [DllImport("libc")] internal static extern long lseek(int fd, long offset, int whence);
+    [DllImport("libc")] internal static extern int openat(int directory, byte* path, int flags, int mode);
+    [DllImport("libc")] internal static extern int renameat(int fromDirectory, byte* from, int toDirectory, byte* to);
+    [DllImport("libc")] internal static extern int unlinkat(int directory, byte* path, int flags);
+    [DllImport("libc")] internal static extern int mkdir(byte* path, int mode);
+    [DllImport("libc")] internal static extern uint geteuid();
     [DllImport("libc")] internal static extern int ftruncate(int fd, long length);
     [DllImport("libc")] internal static extern int flock(int fd, int operation);
     [DllImport("libc")] internal static extern int fcntl(int fd, int command, nint argument);
@@ -61,9 +69,15 @@ internal static unsafe partial class Libc
     /// <summary>Opens a file; -1 and <see cref="Errno"/> on failure. Always close-on-exec.</summary>
     internal static int Open(string path, int flags, int mode = 0)
     {
-        byte[] bytes = new byte[System.Text.Encoding.UTF8.GetMaxByteCount(path.Length) + 1];
+        fixed (byte* p = Path(path)) return open(p, flags | O_CLOEXEC, mode);
+    }
+
+    /// <summary>A path as the C library wants it: UTF-8, ended by a NUL.</summary>
+    internal static byte[] Path(string path)
+    {
+        byte[] bytes = new byte[System.Text.Encoding.UTF8.GetByteCount(path) + 1];
         System.Text.Encoding.UTF8.GetBytes(path, bytes);
-        fixed (byte* p = bytes) return open(p, flags | O_CLOEXEC, mode);
+        return bytes;
     }
 
     /// <summary>The system's word for an error number: "No such file or directory".</summary>
@@ -74,6 +88,23 @@ internal static unsafe partial class Libc
     {
         internal void* Base;
         internal nuint Length;
+
+        internal IoVec(Memory.HostRange range)
+        {
+            Base = range.Address;
+            Length = (nuint)range.Length;
+        }
+    }
+
+    /// <summary>glibc's <c>struct stat</c> on x86-64.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal struct Stat
+    {
+        internal ulong Device, Inode, Links;
+        internal uint Mode, Owner, Group, Padding;
+        internal ulong SpecialDevice;
+        internal long Size, BlockSize, Blocks, AccessSeconds, AccessNanoseconds, ModifySeconds, ModifyNanoseconds, ChangeSeconds, ChangeNanoseconds;
+        internal fixed long Reserved[3];
     }
 
     [StructLayout(LayoutKind.Sequential, Pack = 1)]
