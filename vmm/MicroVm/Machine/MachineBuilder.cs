@@ -124,7 +124,7 @@ internal sealed class MachineBuilder
 
     private Vcpu[] WrapVcpus(KvmVcpu[] kvm, IoApic ioApic, GuestMemory memory)
     {
-        IAccessObserver? observer = _options.Trace is { } trace ? _owned.Add(new AccessPrinter(trace)) : null;
+        IAccessObserver? observer = null;
         GuestBus ports = new(_ports, _trace, _errors, observer), mmio = new(_mmio, _trace, _errors, observer);
         Vcpu[] vcpus = new Vcpu[kvm.Length];
         for (int i = 0; i < kvm.Length; i++)
@@ -159,6 +159,14 @@ internal sealed class MachineBuilder
 
     private static ulong VirtioAddress(int index) => MachineMap.Virtio.Base + (ulong)index * MachineMap.Virtio.Stride;
 
+    private void LoadGuest(GuestMemory memory, KvmVcpu first, bool serial, int virtioDevices)
+    {
+        BootSource source = new(_options.Kernel, _options.Initrd, _options.CommandLine, _options.KernelCache);
+        BootState state = BootLoader.Load(memory, source, BootLayout.Acpi, []);
+        WriteAcpi(memory, serial, virtioDevices);
+        BootRegisters.Enter(first, state);
+    }
+
     private void WriteAcpi(GuestMemory memory, bool serial, int virtioDevices)
     {
         Span<AcpiMmioDevice> virtio = stackalloc AcpiMmioDevice[virtioDevices];
@@ -184,9 +192,17 @@ internal sealed class MachineBuilder
     {
         List<VirtioDevice> devices = [];
         foreach (DiskOptions disk in _options.Disks) devices.Add(_owned.Add(new VirtioBlockDevice(FileBackend.Open(disk.Path, disk.ReadOnly))));
+        if (console is not null) devices.Add(MakeConsole(console));
         if (_options.Rng) devices.Add(_owned.Add(new VirtioRngDevice(_loop.Value)));
         if (devices.Count > MachineMap.Virtio.Count) throw MicroVmException.Usage("too many virtio devices", $"{devices.Count}", $"Give at most {MachineMap.Virtio.Count}");
         return [.. devices];
+    }
+
+    private VirtioConsoleDevice MakeConsole(ConsoleAttachment host)
+    {
+        VirtioConsoleDevice device = _owned.Add(new VirtioConsoleDevice(_loop.Value, host.Output));
+        device.Input = host.Feed(device.InputSink);
+        return device;
     }
 
     private VirtioMmio[] AddVirtio(KvmVm vm, GuestMemory memory, InterruptRouter router, VirtioDevice[] devices, ResidentArea? pages)
