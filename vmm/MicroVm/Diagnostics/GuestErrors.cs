@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Text.Unicode;
 using MicroVm.Events;
 
@@ -24,7 +25,7 @@ public sealed class GuestErrors(OutputPump? log, Func<long>? clock = null)
     /// <summary>Errors that made no line.</summary>
     public long Suppressed => Volatile.Read(ref _suppressed);
 
-    /// <summary>Counts an error and logs it if the rate allows: "microvm: guest error: virtio-block[2]: IndexJump in queue 0x1".</summary>
+    /// <summary>Counts an error and logs it if the rate allows: "microvm: guest error: virtio-block[2]: available index jumped, queue 0x1".</summary>
     /// <param name="source">Who found it.</param>
     /// <param name="index">Which one of its kind; -1 if there is only one.</param>
     /// <param name="what">What was wrong, a literal.</param>
@@ -56,17 +57,15 @@ public sealed class GuestErrors(OutputPump? log, Func<long>? clock = null)
         if (log is null) return;
         Span<byte> line = stackalloc byte[256];
         int n = 0;
-        if (held != 0) Append(line, ref n, Utf8.TryWrite(line[n..], $"microvm: guest errors: {held} more of them, not shown\n", out int w), w);
-        Append(line, ref n, Utf8.TryWrite(line[n..], $"microvm: guest error: {source}", out w), w);
-        if (index >= 0) Append(line, ref n, Utf8.TryWrite(line[n..], $"[{index}]", out w), w);
-        Append(line, ref n, Utf8.TryWrite(line[n..], $": {what}", out w), w);
-        if (place.Length != 0) Append(line, ref n, Utf8.TryWrite(line[n..], $", {place} 0x{number:x}", out w), w);
-        Append(line, ref n, Utf8.TryWrite(line[n..], $"\n", out w), w);
+        if (held != 0) n += Put(line[n..], $"microvm: guest errors: {held} more, not shown\n");
+        n += Put(line[n..], $"microvm: guest error: {source}");
+        if (index >= 0) n += Put(line[n..], $"[{index}]");
+        n += Put(line[n..], $": {what}");
+        if (place.Length != 0) n += Put(line[n..], $", {place} 0x{number:x}");
+        n += Put(line[n..], $"\n");
         log.Write(line[..n]);
     }
 
-    private static void Append(Span<byte> line, ref int length, bool fits, int written)
-    {
-        if (fits) length += written;
-    }
+    private static int Put(Span<byte> into, [InterpolatedStringHandlerArgument(nameof(into))] ref Utf8.TryWriteInterpolatedStringHandler text) =>
+        Utf8.TryWrite(into, ref text, out int written) ? written : 0;
 }

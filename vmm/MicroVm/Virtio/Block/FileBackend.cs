@@ -10,7 +10,7 @@ public sealed class FileBackend : IDisposable
     private readonly HostFile _file;
     private readonly bool _fixedSize;
 
-    private FileBackend(HostFile file, in HostFileStatus status, bool readOnly)
+    private FileBackend(HostFile file, in HostFileStatus status, bool readOnly, string? serial)
     {
         _file = file;
         _fixedSize = status.Kind == HostFileKind.BlockDevice;
@@ -18,7 +18,7 @@ public sealed class FileBackend : IDisposable
         Sectors = status.Size / VirtioBlockConst.SectorSize;
         IgnoredBytes = status.Size % VirtioBlockConst.SectorSize;
         Serial = new byte[VirtioBlockConst.IdLength];
-        string id = $"{status.Device:x}-{status.Inode:x}";
+        string id = serial ?? $"{status.Device:x}-{status.Inode:x}";
         Encoding.ASCII.GetBytes(id.AsSpan(0, Math.Min(id.Length, Serial.Length)), Serial);
     }
 
@@ -36,14 +36,15 @@ public sealed class FileBackend : IDisposable
     /// <summary>Opens and locks an image.</summary>
     /// <param name="path">A regular file or a block device.</param>
     /// <param name="readOnly">Nobody may write it; several may have it open.</param>
+    /// <param name="serial">Up to 20 ASCII characters that the guest can read, or null for one made of the file's identity.</param>
     /// <exception cref="MicroVmException">It is missing, of another kind, smaller than a sector, not permitted, or in use by another.</exception>
-    public static FileBackend Open(string path, bool readOnly)
+    public static FileBackend Open(string path, bool readOnly, string? serial = null)
     {
         HostFile file = HostFile.TryOpen(path, readOnly ? Libc.O_RDONLY : Libc.O_RDWR, out int error)
             ?? throw MicroVmException.Image("cannot open the disk image", $"{path}: {Libc.Describe(error)}", Remedy(error, readOnly));
         try
         {
-            return new FileBackend(file, Check(file, path, readOnly), readOnly);
+            return new FileBackend(file, Check(file, path, readOnly), readOnly, serial);
         }
         catch
         {
