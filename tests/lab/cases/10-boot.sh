@@ -2,7 +2,7 @@
 source "$(dirname "$0")/../case.sh"
 need iasl:acpica-tools
 
-lab_run --memory 4096 --timeout 240 -- "$vm"'
+lab_run --memory 4096 --timeout 600 -- "$vm"'
 truncate -s 64M /tmp/a.img; yes read-only | head -c 1048576 >/tmp/b.img; md5sum </tmp/b.img >/tmp/b.sum
 put_script <<"END"
 echo "@nproc1 $(nproc)"
