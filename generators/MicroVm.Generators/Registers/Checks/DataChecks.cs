@@ -32,10 +32,7 @@ internal static class DataChecks
             MemberModel m = s.Members[i];
             long end = (long)m.Offset + m.Bytes;
             if (end > s.Size) diagnostics.Add("MVG002", m.OffsetPos, m.Name.Text, Hex((ulong)end), s.Name.Text, LayoutChecks.Number(s.Size));
-            if (m.Offset % m.Width != 0)
-            {
-                diagnostics.Add("MVG003", m.OffsetPos, m.Name.Text, Hex((ulong)m.Offset), LayoutChecks.Number(m.Width), Hex((ulong)(m.Offset - m.Offset % m.Width)));
-            }
+            // No alignment: a structure's layout is the specification's, and some of those are packed.
             MemberModel? other = s.Members.Take(i).FirstOrDefault(o => o.Offset < end && m.Offset < (long)o.Offset + o.Bytes);
             if (other is not null) diagnostics.Add("MVG001", m.OffsetPos, m.Name.Text, other.Name.Text, Hex((ulong)Math.Max(m.Offset, other.Offset)));
         }
