@@ -5,9 +5,25 @@ set -uo pipefail
 
 lab=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 folder=$(mktemp -d "${TMPDIR:-/tmp}/microvm-case.XXXXXX")
+source "$lab/need.sh"
 trap 'rm -rf "$folder"' EXIT
 out=$folder/out
 failed=0
+
+# The start of a lab script that boots guests.
+#   run ARGUMENTS OF microvm run...      with the guest's kernel and initramfs
+#   microvm run $files ARGUMENTS... &    so that $! is microvm and not a shell
+#   put_script <SCRIPT                   from now on `microvm.exec=sh /script` runs it. The kernel takes each word of
+#                                        its command line for an argument of init, and panics at the 33rd.
+vm='files="--kernel /lab/vmlinuz --initrd /lab/initrd"
+run() { microvm run $files "$@"; }
+put_script() {
+    cd /tmp; cat >script; cp /lab/initrd initrd; truncate -s %4 initrd 2>/dev/null ||
+        dd if=/dev/zero bs=1 count=$(( -$(stat -c %s initrd) & 3 )) 2>/dev/null >>initrd
+    echo script | cpio -o -H newc 2>/dev/null >>initrd
+    files="--kernel /lab/vmlinuz --initrd /tmp/initrd"
+}
+'
 
 # lab_run ARGUMENTS... -- COMMAND: what the lab says goes to $out and to standard error, its exit code to $code.
 lab_run() {
@@ -18,6 +34,7 @@ lab_run() {
 
 passed() { echo "passed: $1"; }
 fail() { echo "FAILED: $1: $2"; failed=1; }
+note() { echo "measured: $1"; }
 skip() { echo "skipped: $1: $2"; }
 check() { # check NAME WHY-NOT CONDITION...
     local name=$1 why=$2; shift 2

@@ -180,6 +180,7 @@ build_qemu_layer() {
 }
 
 # put_file HOSTPATH PATH ROOT: a file or a folder; what is executable gets the libraries that ldd names.
+# (ldd fails for a static program, which is fine: it needs none.)
 put_file() {
     local from=$1 to=$3/${2#/} root=$3 file library
     [[ -e $from ]] || die "no file $from. --file wants HOSTPATH=PATH."
@@ -192,7 +193,7 @@ put_file() {
     fi
     find -L "$from" -type f \( -perm -u+x -o -name '*.so*' \) | while read -r file; do
         is_elf "$file" || continue
-        ldd "$file" 2>/dev/null | sed -n 's/.*=> \(\/[^ ]*\) (0x.*/\1/p; s/^[ \t]*\(\/[^ ]*\) (0x.*/\1/p'
+        { ldd "$file" 2>/dev/null || true; } | sed -n 's/.*=> \(\/[^ ]*\) (0x.*/\1/p; s/^[ \t]*\(\/[^ ]*\) (0x.*/\1/p'
     done | sort -u | while read -r library; do
         [[ -e $root$library ]] || install -D -m 755 "$library" "$root$library"
     done

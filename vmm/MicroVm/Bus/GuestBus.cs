@@ -1,8 +1,10 @@
+using MicroVm.Diagnostics;
+
 namespace MicroVm.Bus;
 
 /// <summary>The one place where guest accesses meet devices: looks the block up, calls it under its gate, decides what the guest reads on a refusal, counts and traces.</summary>
 /// <remarks>Nothing is allocated here. A refused write is dropped; a refused read gives all ones, or 0 where the block's declaration says so.</remarks>
-internal sealed class GuestBus(AddressSpace space, AccessTrace trace, IAccessObserver? observer)
+internal sealed class GuestBus(AddressSpace space, AccessTrace trace, GuestErrors errors, IAccessObserver? observer)
 {
     /// <summary>The addresses.</summary>
     internal AddressSpace Space => space;
@@ -46,8 +48,21 @@ internal sealed class GuestBus(AddressSpace space, AccessTrace trace, IAccessObs
     private void Note(IRegisterBlock? block, ulong address, uint offset, int width, ulong value, bool write, IoStatus status, int vcpu)
     {
         trace.Add(block, address, offset, width, value, write, status, vcpu);
+        // Kernels look for hardware where there is none; only what a device refused is a mistake.
+        if (status != IoStatus.Ok && block is not null) errors.Report(block.Info.Name, -1, Text(status), "offset", offset);
         observer?.OnAccess(space, new AccessTrace.Access(block, address, value, offset, (byte)width, (byte)vcpu, write, status));
     }
+
+    private static string Text(IoStatus status) => status switch
+    {
+        IoStatus.NoRegister => "no such register",
+        IoStatus.BadWidth => "access of a wrong width",
+        IoStatus.ReadOnly => "write to a read-only register",
+        IoStatus.WriteOnly => "read of a write-only register",
+        IoStatus.WrongState => "write in a state that does not allow it",
+        IoStatus.NoSuchIndex => "selector names nothing",
+        _ => "refused",
+    };
 
     private static ulong Mask(int width) => width >= 8 ? ulong.MaxValue : (1UL << (8 * width)) - 1;
 }

@@ -41,7 +41,7 @@ internal static class CrashReport
             return;
         }
         int bits = s.Cs.L != 0 ? 64 : s.Cs.Db != 0 ? 32 : 16;
-        Decoder decoder = Decoder.Create(bits, new ByteArrayCodeReader(code[..length].ToArray()), rip);
+        Iced.Intel.Decoder decoder = Iced.Intel.Decoder.Create(bits, new ByteArrayCodeReader(code[..length].ToArray()), rip);
         NasmFormatter formatter = new();
         StringOutput output = new();
         text.AppendLine("code:");

@@ -64,6 +64,8 @@ internal static unsafe partial class Libc
     [DllImport("libc")] internal static extern int isatty(int fd);
     [DllImport("libc")] internal static extern int tcgetattr(int fd, Termios* state);
     [DllImport("libc")] internal static extern int tcsetattr(int fd, int when, Termios* state);
+    [DllImport("libc")] internal static extern int tcgetpgrp(int fd);
+    [DllImport("libc")] internal static extern int getpgrp();
     [DllImport("libc")] internal static extern void _exit(int code);
 
     /// <summary>Opens a file; -1 and <see cref="Errno"/> on failure. Always close-on-exec.</summary>

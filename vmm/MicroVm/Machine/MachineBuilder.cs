@@ -3,10 +3,15 @@ using MicroVm.Boot;
 using MicroVm.Bus;
 using MicroVm.Devices;
 using MicroVm.Diagnostics;
+using MicroVm.Events;
 using MicroVm.Interrupts;
 using MicroVm.Kvm;
 using MicroVm.Memory;
 using MicroVm.Virtio;
+using MicroVm.Virtio.Block;
+using MicroVm.Virtio.Console;
+using MicroVm.Virtio.Mmio;
+using MicroVm.Virtio.Rng;
 
 namespace MicroVm;
 
@@ -16,16 +21,22 @@ internal sealed class MachineBuilder
     private const ulong MinMemory = 2UL << 20;
     // Three pages where nothing else is, below the end of the 32-bit space.
     private const uint TssAddress = 0xfffb_d000;
+    private const int StandardError = 2;
 
     private readonly MachineOptions _options;
     private readonly OwnedParts _owned = new();
     private readonly MachineEnd _end = new();
     private readonly AccessTrace _trace = new();
     private readonly AddressSpace _ports = new("pio"), _mmio = new("mmio");
+    private readonly GuestErrors _errors;
+    private readonly Lazy<EventLoop> _loop;
 
     internal MachineBuilder(MachineOptions options)
     {
         _options = options;
+        _errors = new GuestErrors(_owned.Add(new OutputPump(StandardError, "errors", 1 << 14)));
+        // One loop for all quick devices, made with the first of them.
+        _loop = new Lazy<EventLoop>(() => _owned.Add(new EventLoop("devices")));
         if (options.Cpus is < 1 or > MachineOptions.MaxCpus) throw MicroVmException.Usage("cannot make that many vCPUs", $"--cpus {options.Cpus}", $"Give 1 to {MachineOptions.MaxCpus}");
         if (options.MemoryBytes < MinMemory) throw MicroVmException.Usage("that is too little memory", $"--memory {options.MemoryBytes >> 20}M", "Give at least 2M; a Debian kernel needs about 128M");
     }
@@ -113,8 +124,8 @@ internal sealed class MachineBuilder
 
     private Vcpu[] WrapVcpus(KvmVcpu[] kvm, IoApic ioApic, GuestMemory memory)
     {
-        IAccessObserver? observer = _options.Trace is { } trace ? _owned.Add(new AccessPrinter(trace)) : null;
-        GuestBus ports = new(_ports, _trace, observer), mmio = new(_mmio, _trace, observer);
+        IAccessObserver? observer = null;
+        GuestBus ports = new(_ports, _trace, _errors, observer), mmio = new(_mmio, _trace, _errors, observer);
         Vcpu[] vcpus = new Vcpu[kvm.Length];
         for (int i = 0; i < kvm.Length; i++)
         {
@@ -148,6 +159,14 @@ internal sealed class MachineBuilder
 
     private static ulong VirtioAddress(int index) => MachineMap.Virtio.Base + (ulong)index * MachineMap.Virtio.Stride;
 
+    private void LoadGuest(GuestMemory memory, KvmVcpu first, bool serial, int virtioDevices)
+    {
+        BootSource source = new(_options.Kernel, _options.Initrd, _options.CommandLine, _options.KernelCache);
+        BootState state = BootLoader.Load(memory, source, BootLayout.Acpi, []);
+        WriteAcpi(memory, serial, virtioDevices);
+        BootRegisters.Enter(first, state);
+    }
+
     private void WriteAcpi(GuestMemory memory, bool serial, int virtioDevices)
     {
         Span<AcpiMmioDevice> virtio = stackalloc AcpiMmioDevice[virtioDevices];
@@ -167,4 +186,38 @@ internal sealed class MachineBuilder
     }
 
     private static ushort AcpiSleepPort(int register) => (ushort)(MachineMap.Sleep.Base + register);
+
+    // In the order in which the guest numbers them: disks first, so that --disk order is /dev/vda, vdb and so on.
+    private VirtioDevice[] MakeVirtioDevices(ConsoleAttachment? console)
+    {
+        List<VirtioDevice> devices = [];
+        foreach (DiskOptions disk in _options.Disks) devices.Add(_owned.Add(new VirtioBlockDevice(FileBackend.Open(disk.Path, disk.ReadOnly))));
+        if (console is not null) devices.Add(MakeConsole(console));
+        if (_options.Rng) devices.Add(_owned.Add(new VirtioRngDevice(_loop.Value)));
+        if (devices.Count > MachineMap.Virtio.Count) throw MicroVmException.Usage("too many virtio devices", $"{devices.Count}", $"Give at most {MachineMap.Virtio.Count}");
+        return [.. devices];
+    }
+
+    private VirtioConsoleDevice MakeConsole(ConsoleAttachment host)
+    {
+        VirtioConsoleDevice device = _owned.Add(new VirtioConsoleDevice(_loop.Value, host.Output));
+        device.Input = host.Feed(device.InputSink);
+        return device;
+    }
+
+    private VirtioMmio[] AddVirtio(KvmVm vm, GuestMemory memory, InterruptRouter router, VirtioDevice[] devices, ResidentArea? pages)
+    {
+        if (pages is null) return [];
+        EventFd acknowledged = _owned.Add(new EventFd());
+        VirtioMmio[] transports = new VirtioMmio[devices.Length];
+        for (int i = 0; i < devices.Length; i++)
+        {
+            InterruptLine line = Line(router, MachineMap.Virtio.FirstIrq + i);
+            VirtioMmio transport = _owned.Add(new VirtioMmio(i, devices[i], memory, line, acknowledged, _errors, pages.Page(i)));
+            foreach (DoorbellRequest d in transport.Doorbells) vm.AddIoEventFd(VirtioAddress(i) + d.Offset, (uint)d.Width, d.Match, d.Event.Fd);
+            _mmio.Add(VirtioAddress(i), transport);
+            transports[i] = transport;
+        }
+        return transports;
+    }
 }
