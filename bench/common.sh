@@ -37,6 +37,6 @@ environment() {
 # publish NAME: standard input becomes bench/results/NAME.md, whole or not at all, and is shown.
 publish() {
     mkdir -p "$results"
-    tee "$results/.$1.md"
-    mv "$results/.$1.md" "$results/$1.md"
+    tee "$results/.$1.part"
+    mv "$results/.$1.part" "$results/$1.md"
 }

@@ -7,6 +7,9 @@ internal static class Commands
 {
     private static readonly string[] Names = ["run", "doctor", "help"];
 
+    /// <summary>Version of this program.</summary>
+    internal static string Version => typeof(Commands).Assembly.GetName().Version?.ToString(3) ?? "unknown";
+
     internal static int Dispatch(string[] args)
     {
         if (args.Length == 0) throw MicroVmException.Usage("nothing to do", "no command was given", "Try 'microvm run --kernel FILE' or 'microvm --help'");
@@ -35,7 +38,7 @@ internal static class Commands
 
     private static int PrintVersion()
     {
-        Output.Out($"microvm {typeof(Commands).Assembly.GetName().Version?.ToString(3)}\n");
+        Output.Out($"microvm {Version}\n");
         return ExitCodes.Success;
     }
 

@@ -12,6 +12,9 @@ internal static class Terminal
     /// <summary>True if standard input is a terminal, so that keys reach the guest.</summary>
     internal static bool OnStandardInput => HostTerminal.IsTerminal(StandardInput);
 
+    /// <summary>True if colours are welcome there: a terminal, and the user has not said NO_COLOR.</summary>
+    internal static bool IsColour(int fd) => HostTerminal.IsTerminal(fd) && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR"));
+
     /// <summary>Makes the terminal at standard input raw, if there is one and this process is in its foreground.</summary>
     internal static void EnterRaw()
     {

@@ -22,6 +22,15 @@ public sealed class MicroVmException(FailureKind kind, string what, string where
     /// <summary>Whose fault it is.</summary>
     public FailureKind Kind { get; } = kind;
 
+    /// <summary>What failed.</summary>
+    public string What { get; } = what;
+
+    /// <summary>The thing that it failed on.</summary>
+    public string Where { get; } = where;
+
+    /// <summary>What to try.</summary>
+    public string Remedy { get; } = remedy;
+
     internal static MicroVmException Host(string what, string where, string remedy) => new(FailureKind.Host, what, where, remedy);
 
     internal static MicroVmException Image(string what, string where, string remedy) => new(FailureKind.Image, what, where, remedy);

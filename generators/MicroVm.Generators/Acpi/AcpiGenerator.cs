@@ -15,9 +15,11 @@ public sealed class AcpiGenerator : IIncrementalGenerator
         public const string Registers = "AcpiRegisters", Layouts = "AcpiLayouts", Compile = "AcpiCompile", Model = "AcpiModel", Table = "AcpiTable", TableModel = "AcpiTableModel";
     }
 
+    private static readonly Encoding Utf8 = new UTF8Encoding(encoderShouldEmitUTF8Identifier: false);
+
     public void Initialize(IncrementalGeneratorInitializationContext context)
     {
-        context.RegisterPostInitializationOutput(static c => c.AddSource("AcpiBytes.g.cs", SourceText.From(Emitter.Support.Replace("\r\n", "\n"), Encoding.UTF8)));
+        context.RegisterPostInitializationOutput(static c => c.AddSource("AcpiBytes.g.cs", SourceText.From(Emitter.Support.Replace("\r\n", "\n"), Utf8)));
 
         IncrementalValueProvider<RegisterLayouts> layouts = Files(context, ".def")
             .Select(static (f, cancel) => RegisterLayoutReader.Read(Read(f, cancel), cancel)).WithTrackingName(Steps.Registers)
@@ -28,14 +30,14 @@ public sealed class AcpiGenerator : IIncrementalGenerator
             .Select(static (x, cancel) => AslCompiler.Compile(x.Left.Path, Read(x.Left, cancel), x.Right, cancel)).WithTrackingName(Steps.Compile);
         context.RegisterSourceOutput(
             compiled.Select(static (r, _) => r.Model).WithTrackingName(Steps.Model),
-            static (c, model) => c.AddSource($"{model.ClassName}.g.cs", SourceText.From(Emitter.Emit(model), Encoding.UTF8)));
+            static (c, model) => c.AddSource($"{model.ClassName}.g.cs", SourceText.From(Emitter.Emit(model), Utf8)));
         Report(context, compiled.SelectMany(static (r, _) => r.Diagnostics));
 
         IncrementalValuesProvider<TableResult> tables = Files(context, ".table").Combine(layouts)
             .Select(static (x, cancel) => TableParser.Parse(x.Left.Path, Read(x.Left, cancel), x.Right, cancel)).WithTrackingName(Steps.Table);
         context.RegisterSourceOutput(
             tables.Select(static (r, _) => r.Model).WithTrackingName(Steps.TableModel),
-            static (c, model) => c.AddSource($"{AslCompiler.ClassName(model.File)}Table.g.cs", SourceText.From(TableEmitter.Emit(model), Encoding.UTF8)));
+            static (c, model) => c.AddSource($"{AslCompiler.ClassName(model.File)}Table.g.cs", SourceText.From(TableEmitter.Emit(model), Utf8)));
         Report(context, tables.SelectMany(static (r, _) => r.Diagnostics));
     }
 

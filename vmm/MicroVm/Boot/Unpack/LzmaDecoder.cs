@@ -5,6 +5,7 @@ using SharpCompress.Compressors.LZMA;
 namespace MicroVm.Boot.Unpack;
 
 /// <summary>LZMA and LZMA2 by the library, with the dictionary cut down to what can be referred to: a file may claim 4 GiB of it.</summary>
+/// <remarks>The library is not told how long its input is: given that, it takes the end of correct LZMA2 for damage.</remarks>
 internal static class LzmaDecoder
 {
     /// <summary>The format of <c>lzma(1)</c>: properties, dictionary size and unpacked size before the data.</summary>
@@ -17,7 +18,7 @@ internal static class LzmaDecoder
         BinaryPrimitives.WriteUInt32LittleEndian(properties.AsSpan(1), Math.Min(dictionary, Sufficient(into.Length)));
         // An unknown size is all ones, and then the data has an end mark.
         long claimed = BinaryPrimitives.ReadInt64LittleEndian(header[LzmaConst.PropertiesSize..]);
-        using LzmaStream stream = LzmaStream.Create(properties, source, (long)source.Left, claimed, true);
+        using LzmaStream stream = LzmaStream.Create(properties, source, -1, claimed, true);
         return PayloadDecoder.Fill(stream, into);
     }
 
@@ -29,7 +30,7 @@ internal static class LzmaDecoder
     {
         if (dictionary > 40) throw new InvalidDataException($"the lzma2 dictionary size is {dictionary}");
         while (dictionary > 0 && Size(dictionary - 1) >= (ulong)into.Length) dictionary--;
-        using LzmaStream stream = LzmaStream.Create([dictionary], source, (long)source.Left, -1, null, true, true);
+        using LzmaStream stream = LzmaStream.Create([dictionary], source, -1, -1, null, true, true);
         return PayloadDecoder.Fill(stream, into);
     }
 
