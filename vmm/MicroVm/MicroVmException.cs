@@ -15,12 +15,21 @@ public enum FailureKind
 /// <param name="kind">Whose fault it is.</param>
 /// <param name="what">What failed, without a full stop: "cannot open the kernel".</param>
 /// <param name="where">The thing that it failed on: a path, a flag, a field of a header.</param>
-/// <param name="remedy">What to try, a sentence without its full stop.</param>
+/// <param name="remedy">What to try, a sentence without its full stop; a question keeps its mark.</param>
 public sealed class MicroVmException(FailureKind kind, string what, string where, string remedy)
-    : Exception($"{what}, {where}. {remedy}.")
+    : Exception($"{what}, {where}. {remedy}{(remedy.EndsWith('?') ? "" : ".")}")
 {
     /// <summary>Whose fault it is.</summary>
     public FailureKind Kind { get; } = kind;
+
+    /// <summary>What failed.</summary>
+    public string What { get; } = what;
+
+    /// <summary>The thing that it failed on.</summary>
+    public string Where { get; } = where;
+
+    /// <summary>What to try.</summary>
+    public string Remedy { get; } = remedy;
 
     internal static MicroVmException Host(string what, string where, string remedy) => new(FailureKind.Host, what, where, remedy);
 

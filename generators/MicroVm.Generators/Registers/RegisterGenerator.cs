@@ -1,5 +1,6 @@
 using Microsoft.CodeAnalysis;
 using MicroVm.Generators.Common;
+using MicroVm.Generators.Registers.Checks;
 using MicroVm.Generators.Registers.Emit;
 using MicroVm.Generators.Registers.Model;
 using MicroVm.Generators.Registers.Parse;
@@ -16,6 +17,8 @@ public sealed class RegisterGenerator : IIncrementalGenerator
         public const string Parse = "Registers.Parse";
         public const string Model = "Registers.Model";
         public const string Summaries = "Registers.Summaries";
+        public const string Crossed = "Registers.Crossed";
+        public const string Together = "Registers.Together";
     }
 
     public void Initialize(IncrementalGeneratorInitializationContext context)
@@ -39,16 +42,25 @@ public sealed class RegisterGenerator : IIncrementalGenerator
         IncrementalValueProvider<EquatableArray<FileSummary>> summaries = parsed.Select(static (p, _) => p.Summary).Collect()
             .Select(static (all, _) => all.OrderBy(static s => s.File, StringComparer.Ordinal).ToEquatable())
             .WithTrackingName(Steps.Summaries);
-        context.RegisterSourceOutput(summaries, static (output, all) => EmitTogether(output, all));
+        IncrementalValueProvider<SnapshotLock?> locked = context.AdditionalTextsProvider
+            .Where(static f => Path.GetFileName(f.Path) == "snapshot.lock")
+            .Select(static (f, cancel) => LockFile.Parse(f.Path, f.GetText(cancel)?.ToString() ?? "", cancel))
+            .Collect().Select(static (all, _) => all.FirstOrDefault());
+        var crossed = summaries.Combine(locked)
+            .SelectMany(static (pair, cancel) => CrossChecks.Run(pair.Left, pair.Right, cancel))
+            .WithTrackingName(Steps.Crossed);
+        context.RegisterSourceOutput(crossed, static (output, d) => output.ReportDiagnostic(d.Create(Descriptors.Get(d.Id))));
+        context.RegisterSourceOutput(summaries.Select(static (all, _) => Together.Of(all)).WithTrackingName(Steps.Together), static (output, all) => EmitTogether(output, all));
     }
 
-    private static void EmitTogether(SourceProductionContext output, EquatableArray<FileSummary> files)
+    private static void EmitTogether(SourceProductionContext output, Together all)
     {
         var sizes = new SortedDictionary<string, int>(StringComparer.Ordinal);
-        foreach (DeclarationSummary d in files.SelectMany(static f => f.Declarations).Where(static d => d.Kind == "block")) sizes[d.Name.Text] = d.Size;
-        foreach (FileSummary file in files)
+        foreach (BlockSize block in all.Blocks) sizes[block.Name] = block.Size;
+        var names = new HashSet<string>(StringComparer.Ordinal);
+        foreach (PlacedMachine m in all.Machines)
         {
-            foreach (MachineModel machine in file.Machines) output.AddSource("Registers.Map." + machine.Name.Text + ".g.cs", FileEmitter.Machine(machine, file.File, sizes));
+            if (names.Add(m.Machine.Name.Text)) output.AddSource("Registers.Map." + m.Machine.Name.Text + ".g.cs", FileEmitter.Machine(m.Machine, m.File, sizes));
         }
         if (sizes.Count > 0) output.AddSource("Registers.RegisterCatalog.g.cs", FileEmitter.Catalog(sizes.Keys));
     }

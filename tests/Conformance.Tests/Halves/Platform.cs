@@ -63,8 +63,6 @@ public sealed partial class Uart16550
 
     private partial void WriteFifoControl(byte value) => Sent ^= value;
 
-    private partial void ModemControlChanged(byte value) => Sent ^= value;
-
     private partial byte TakeLineStatus() => Bits.LineStatusTransmitEmpty | Bits.LineStatusTransmitterIdle;
 
     private partial byte ReadModemStatus() => (byte)(ModemControlLoopback ? ModemControlBits : 0xb0);

@@ -20,6 +20,9 @@ internal sealed unsafe class KvmVm(int fd, int runSize) : IDisposable
         return _nextSlot++;
     }
 
+    /// <summary>Three pages that KVM may use on Intel processors without unrestricted guest mode. Nothing of the guest's may be there.</summary>
+    internal void SetTssAddress(uint address) => Check(Libc.ioctl(fd, KvmAbi.SetTssAddress, (nint)address), "cannot set up the machine", "KVM_SET_TSS_ADDR");
+
     /// <summary>Local APICs in KVM, the I/O APIC here. Must come before the first vCPU.</summary>
     /// <param name="pins">GSIs 0 to <paramref name="pins"/>-1 belong to the I/O APIC.</param>
     internal void SplitIrqchip(uint pins)

@@ -80,7 +80,7 @@ internal sealed class AccessEmitter(BlockScope scope, CodeWriter w)
         w.Line(Cases.Comment(scope, window));
         w.Open("if (" + inside + " < " + length + ")");
         w.Line("if ((uint)width > " + length + " - (" + inside + ")) return IoStatus.NoRegister;");
-        if (write && new Expressions(scope).Guard(window) is { } guard) w.Line("if (!(" + guard + ")) return IoStatus.WrongState;");
+        if (write && new Expressions(scope).Guard(window) is { } guard) w.Line("if (" + Expressions.Not(guard) + ") return IoStatus.WrongState;");
         w.Line("return " + (write ? "Write" : "Read") + window.Name.Text + "(" + inside + ", width, " + (write ? "value" : "out value") + ");");
         w.Close();
     }

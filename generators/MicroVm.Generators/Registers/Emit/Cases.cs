@@ -6,14 +6,36 @@ namespace MicroVm.Generators.Registers.Emit;
 /// <summary>Labels of cases: a constant for a register, a range with a stride for an array.</summary>
 internal static class Cases
 {
-    /// <summary>Opens a case; disposing closes it.</summary>
-    public static Scope Open(CodeWriter w, RegisterModel r, int half, string subject)
+    private const int OneLine = 120;
+
+    /// <summary>Writes one case: on one line where it is short, in braces where it needs names of its own.</summary>
+    public static void Emit(CodeWriter w, RegisterModel r, int half, string subject, List<string> body)
     {
         int offset = half == 2 ? r.HighOffset : r.Offset;
-        w.Line("case " + Label(r, offset, subject) + ":");
-        w.Open();
-        if (r.IsArray) w.Line("int " + Expressions.Index + " = (int)(" + Distance(offset, subject) + (r.Stride == 1 ? "" : " / " + Number(r.Stride)) + ");");
-        return new Scope(w);
+        string label = "case " + Label(r, offset, subject) + ":";
+        if (r.IsArray && body.Exists(static l => l.Contains(Expressions.Index)))
+        {
+            body.Insert(0, "int " + Expressions.Index + " = (int)(" + Distance(offset, subject) + (r.Stride == 1 ? "" : " / " + Number(r.Stride)) + ");");
+        }
+        string line = label + " " + string.Join(" ", body);
+        bool plain = !body.Exists(static l => l.StartsWith("if ", StringComparison.Ordinal) || l.StartsWith("int ", StringComparison.Ordinal));
+        if (plain && body.Count <= 2 && line.Length <= OneLine)
+        {
+            w.Line(line);
+            return;
+        }
+        w.Line(label);
+        bool locals = body.Exists(static l => l.StartsWith("int ", StringComparison.Ordinal) || l.Contains(" old = "));
+        if (locals) w.Open();
+        else w.Indent();
+        foreach (string statement in body)
+        {
+            if (statement == "{") w.Open();
+            else if (statement == "}") w.Close();
+            else w.Line(statement);
+        }
+        if (locals) w.Close();
+        else w.Outdent();
     }
 
     /// <summary>The line of the definition, as it stands beside each case.</summary>
@@ -32,9 +54,4 @@ internal static class Cases
     }
 
     private static string Distance(int offset, string subject) => offset == 0 ? subject : "(" + subject + " - " + Hex((ulong)offset) + ")";
-
-    public readonly struct Scope(CodeWriter w) : IDisposable
-    {
-        public void Dispose() => w.Close();
-    }
 }

@@ -46,10 +46,10 @@ internal sealed class Expressions(BlockScope scope)
     }
 
     /// <summary>The selector names an element of the register's bank.</summary>
-    public string InBank(RegisterModel r)
+    public string InBank(RegisterModel r, bool negated = false)
     {
         BankModel? bank = scope.Bank((r.Into ?? r.From)!.Owner!.Text);
-        return bank is null ? "false" : "_r." + bank.Selector.Text + " < (uint)" + bank.Name.Text + ".Length";
+        return bank is null ? "false" : "_r." + bank.Selector.Text + (negated ? " >= (uint)" : " < (uint)") + bank.Name.Text + ".Length";
     }
 
     /// <summary>The guard as a condition, null where the register has none.</summary>
@@ -66,6 +66,9 @@ internal sealed class Expressions(BlockScope scope)
         }
         return parts.Count == 0 ? null : string.Join(" && ", parts);
     }
+
+    /// <summary>The opposite of a guard.</summary>
+    public static string Not(string guard) => guard.Contains("&&") ? "!(" + guard + ")" : guard.Replace(" == ", " != ");
 
     private IEnumerable<(RegisterModel Register, FieldModel Field, bool Not)> Terms(RegisterModel r)
     {

@@ -24,6 +24,18 @@ internal static class HookEmitter
         }
     }
 
+    /// <summary>The register's hooks by name, for the check that no two things have one name.</summary>
+    public static IEnumerable<(Syntax.Name Name, string Signature)> Named(RegisterModel r)
+    {
+        foreach (string signature in Signatures(r))
+        {
+            string name = signature.Substring(0, signature.IndexOf('('));
+            name = name.Substring(name.LastIndexOf(' ') + 1);
+            Syntax.Name?[] hooks = [r.From?.Member, r.Take, r.Then, r.Via];
+            yield return (hooks.FirstOrDefault(h => h?.Text == name) ?? r.Name with { Text = name }, signature);
+        }
+    }
+
     private static IEnumerable<string> Signatures(RegisterModel r)
     {
         if (r.IsWindow)

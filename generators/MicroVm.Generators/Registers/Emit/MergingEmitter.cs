@@ -76,6 +76,7 @@ internal static class MergingEmitter
             RegisterModel r = group.First;
             ulong last = (ulong)r.Offset + (ulong)(r.Stride * Math.Max(r.Count - 1, 0)) + (ulong)r.Width - 1;
             string range = (r.Offset == 0 ? "" : ">= " + Hex((ulong)r.Offset) + " and ") + "<= " + Hex(last);
+            if (last == (ulong)r.Offset) range = Hex(last);
             string start = Hex((ulong)r.Offset);
             string inside = r.Offset == 0 ? "at" : "(at - " + start + ")";
             if (r.IsArray && r.Stride > r.Width) range += " when " + inside + " % " + Number(r.Stride) + " < " + Number(r.Width);
@@ -98,16 +99,17 @@ internal static class MergingEmitter
         {
             RegisterModel[] kept = [.. group.Writable.Where(r => r.Access != Access.WriteOneToClear && expressions.Value(r) is not null)];
             if (kept.Length == 0) continue;
-            using var body = Cases.Open(w, group.First, 0, "offset");
+            var body = new List<string>();
             bool decided = false;
             foreach (RegisterModel r in kept)
             {
                 string? guard = group.Writable.Count() > 1 ? expressions.Guard(r) : null;
-                w.Line((guard is null ? "" : "if (" + guard + ") ") + "return " + expressions.Value(r) + ";");
+                body.Add((guard is null ? "" : "if (" + guard + ") ") + "return " + expressions.Value(r) + ";");
                 decided = guard is null;
                 if (decided) break;
             }
-            if (!decided) w.Line("return 0;");
+            if (!decided) body.Add("return 0;");
+            Cases.Emit(w, group.First, 0, "offset", body);
         }
         w.Line("default: return 0;");
         w.Close();

@@ -37,36 +37,37 @@ internal sealed class ReadEmitter(BlockScope scope, CodeWriter w)
 
     private void Case(SlotGroup group, int half, string subject)
     {
-        using var body = Cases.Open(w, group.First, half, subject);
+        var body = new List<string>();
         bool decided = false;
         int found = 0;
         foreach (RegisterModel r in group.Readable)
         {
             found++;
             string? guard = group.SelectsOnRead(r) ? _expressions.Guard(r) : null;
-            if (guard is not null) w.Open("if (" + guard + ")");
-            Body(r, half);
-            if (guard is not null) w.Close();
+            if (guard is not null) body.AddRange(["if (" + guard + ")", "{"]);
+            Body(body, r, half);
+            if (guard is not null) body.Add("}");
             decided |= guard is null;
             if (decided) break;
         }
-        if (found == 0) w.Line("return IoStatus.WriteOnly;");
-        else if (!decided) w.Line("return IoStatus.WrongState;");
+        if (found == 0) body.Add("return IoStatus.WriteOnly;");
+        else if (!decided) body.Add("return IoStatus.WrongState;");
+        Cases.Emit(w, group.First, half, subject, body);
     }
 
-    private void Body(RegisterModel r, int half)
+    private void Body(List<string> body, RegisterModel r, int half)
     {
         if (r.IsPair)
         {
-            w.Line("return Read" + r.Name.Text + "(_r." + r.IndexedBy!.Text + ", out value);");
+            body.Add("return Read" + r.Name.Text + "(_r." + r.IndexedBy!.Text + ", out value);");
             return;
         }
-        if (r.Access == Access.ReadToClear) Clear(r);
+        if (r.Access == Access.ReadToClear) Clear(body, r);
         else
         {
-            w.Line("value = " + Half(r, half) + ";");
+            body.Add("value = " + Half(r, half) + ";");
         }
-        w.Line("return IoStatus.Ok;");
+        body.Add("return IoStatus.Ok;");
     }
 
     private string Half(RegisterModel r, int half)
@@ -76,15 +77,15 @@ internal sealed class ReadEmitter(BlockScope scope, CodeWriter w)
         return half switch { 1 => "(uint)" + value, 2 => value + " >> 32", _ => value };
     }
 
-    private void Clear(RegisterModel r)
+    private void Clear(List<string> body, RegisterModel r)
     {
         string place = _expressions.Place(r);
         if (r.Atomic)
         {
-            w.Line("value = Interlocked.Exchange(ref " + place + ", 0);");
+            body.Add("value = Interlocked.Exchange(ref " + place + ", 0);");
             return;
         }
-        w.Line("value = " + place + ";");
-        w.Line(place + " = 0;");
+        body.Add("value = " + place + ";");
+        body.Add(place + " = 0;");
     }
 }

@@ -37,59 +37,54 @@ internal sealed class WriteEmitter(BlockScope scope, CodeWriter w)
     private void Case(SlotGroup group, int half, string subject)
     {
         RegisterModel[] writable = [.. group.Writable];
-        if (writable.Length == 0 && !group.First.IsArray)
-        {
-            int offset = half == 2 ? group.First.HighOffset : group.First.Offset;
-            w.Line("case " + Hex((ulong)offset) + ": return IoStatus.ReadOnly;");
-            return;
-        }
-        using var body = Cases.Open(w, group.First, half, subject);
-        if (writable.Length == 0) w.Line("return IoStatus.ReadOnly;");
-        else if (writable.Length == 1) Single(writable[0], half);
-        else Several(writable, half);
+        var body = new List<string>();
+        if (writable.Length == 0) body.Add("return IoStatus.ReadOnly;");
+        else if (writable.Length == 1) Single(body, writable[0], half);
+        else Several(body, writable, half);
+        Cases.Emit(w, group.First, half, subject, body);
     }
 
-    private void Single(RegisterModel r, int half)
+    private void Single(List<string> body, RegisterModel r, int half)
     {
-        if (_expressions.Guard(r) is { } guard) w.Line("if (!(" + guard + ")) return IoStatus.WrongState;");
-        Body(r, half);
+        if (_expressions.Guard(r) is { } guard) body.Add("if (" + Expressions.Not(guard) + ") return IoStatus.WrongState;");
+        Body(body, r, half);
     }
 
-    private void Several(RegisterModel[] writable, int half)
+    private void Several(List<string> body, RegisterModel[] writable, int half)
     {
         bool decided = false;
         foreach (RegisterModel r in writable)
         {
             string? guard = _expressions.Guard(r);
-            if (guard is not null) w.Open("if (" + guard + ")");
-            Body(r, half);
-            if (guard is not null) w.Close();
+            if (guard is not null) body.AddRange(["if (" + guard + ")", "{"]);
+            Body(body, r, half);
+            if (guard is not null) body.Add("}");
             decided = guard is null;
             if (decided) break;
         }
-        if (!decided) w.Line("return IoStatus.WrongState;");
+        if (!decided) body.Add("return IoStatus.WrongState;");
     }
 
-    private void Body(RegisterModel r, int half)
+    private void Body(List<string> body, RegisterModel r, int half)
     {
         if (r.IsPair)
         {
-            w.Line("return Write" + r.Name.Text + "(_r." + r.IndexedBy!.Text + ", value);");
+            body.Add("return Write" + r.Name.Text + "(_r." + r.IndexedBy!.Text + ", value);");
             return;
         }
-        if (r.StorageOf() == Storage.Bank) w.Line("if (!(" + _expressions.InBank(r) + ")) return IoStatus.NoSuchIndex;");
-        if (r.Access == Access.WriteOneToClear) WriteOneToClear(r);
-        else if (r.StorageOf() == Storage.None) w.Line(Expressions.Call(r.Then!, r, Merged(r, half)) + ";");
+        if (r.StorageOf() == Storage.Bank) body.Add("if (" + _expressions.InBank(r, negated: true) + ") return IoStatus.NoSuchIndex;");
+        if (r.Access == Access.WriteOneToClear) WriteOneToClear(body, r);
+        else if (r.StorageOf() == Storage.None) body.Add(Expressions.Call(r.Then!, r, Merged(r, half)) + ";");
         else if (r.Via is not null)
         {
-            Via(r, half);
+            Via(body, r, half);
             return;
         }
-        else Store(r, half);
-        w.Line("return IoStatus.Ok;");
+        else Store(body, r, half);
+        body.Add("return IoStatus.Ok;");
     }
 
-    private void WriteOneToClear(RegisterModel r)
+    private void WriteOneToClear(List<string> body, RegisterModel r)
     {
         string type = Semantics.TypeName(r.Width);
         string incoming = Cast(r.Width, "value");
@@ -104,26 +99,26 @@ internal sealed class WriteEmitter(BlockScope scope, CodeWriter w)
         }
         if (mask != Semantics.All(r.Width)) incoming = "(" + incoming + " & " + Literal(mask, r.Width) + ")";
         string place = _expressions.Place(cleared);
-        if (cleared.StorageOf() == Storage.Constant) w.Line("// Nothing raises these bits, so there is nothing to clear.");
-        else if (cleared.Atomic) w.Line("Interlocked.And(ref " + place + ", ~" + incoming + ");");
-        else w.Line(place + " = " + Cast(r.Width, "(" + place + " & ~" + incoming + ")") + ";");
-        if (r.Then is not null) w.Line(Expressions.Call(r.Then, r, r.Width < 4 && incoming[0] == '(' ? "(" + type + ")" + incoming : incoming) + ";");
+        if (cleared.StorageOf() == Storage.Constant) body.Add("// Nothing raises these bits, so there is nothing to clear.");
+        else if (cleared.Atomic) body.Add("Interlocked.And(ref " + place + ", ~" + incoming + ");");
+        else body.Add(place + " = " + Cast(r.Width, "(" + place + " & ~" + incoming + ")") + ";");
+        if (r.Then is not null) body.Add(Expressions.Call(r.Then, r, r.Width < 4 && incoming[0] == '(' ? "(" + type + ")" + incoming : incoming) + ";");
     }
 
-    private void Store(RegisterModel r, int half)
+    private void Store(List<string> body, RegisterModel r, int half)
     {
-        w.Line(_expressions.Place(r) + " = " + Merged(r, half) + ";");
-        if (r.Then is not null) w.Line(Expressions.Call(r.Then, r, _expressions.Place(r)) + ";");
+        body.Add(_expressions.Place(r) + " = " + Merged(r, half) + ";");
+        if (r.Then is not null) body.Add(Expressions.Call(r.Then, r, _expressions.Place(r)) + ";");
     }
 
-    private void Via(RegisterModel r, int half)
+    private void Via(List<string> body, RegisterModel r, int half)
     {
         string type = Semantics.TypeName(r.Width);
-        w.Line(type + " old = " + _expressions.Place(r) + ";");
-        w.Line(type + " wanted = " + Merged(r, half) + ";");
-        w.Line(type + " stored = " + Expressions.Call(r.Via!, r, "old", "wanted") + ";");
-        w.Line(_expressions.Place(r) + " = stored;");
-        w.Line("return stored == old && wanted != old ? IoStatus.Refused : IoStatus.Ok;");
+        body.Add(type + " old = " + _expressions.Place(r) + ";");
+        body.Add(type + " wanted = " + Merged(r, half) + ";");
+        body.Add(type + " stored = " + Expressions.Call(r.Via!, r, "old", "wanted") + ";");
+        body.Add(_expressions.Place(r) + " = stored;");
+        body.Add("return stored == old && wanted != old ? IoStatus.Refused : IoStatus.Ok;");
     }
 
     /// <summary>The register's new value: the written bits that the mask lets through, the others as they were.</summary>

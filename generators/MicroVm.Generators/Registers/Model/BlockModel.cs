@@ -38,6 +38,9 @@ internal sealed record RegisterModel
     public int Offset { get; init; }
     public Pos OffsetPos { get; init; }
 
+    /// <summary>The line could not be read to its end, so that only its name and place mean something.</summary>
+    public bool Broken { get; init; }
+
     /// <summary>Bytes; 0 for a window and for an index/data pair's data register until it is known.</summary>
     public int Width { get; init; }
     public Access Access { get; init; } = Access.ReadWrite;

@@ -23,7 +23,8 @@ internal sealed record QueueModel(Name Name, int Size, Pos SizePos, string Doc);
 internal sealed record DeviceModel(
     Name Name, string Doc, uint Id, Name? Shares, EquatableArray<QueueModel> Queues, EquatableArray<ValueModel> Features);
 
-internal sealed record RangeModel(Name Name, ulong Start, ulong End, Pos StartPos, string Doc);
+/// <summary>An address range; in one of RAM nothing may be placed.</summary>
+internal sealed record RangeModel(Name Name, ulong Start, ulong End, bool Ram, Pos StartPos, string Doc);
 
 /// <summary>One placed block. <see cref="Count"/> is 0 for a single one; <see cref="FirstIrq"/> is -1 without an interrupt.</summary>
 internal sealed record PlaceModel(

@@ -19,3 +19,18 @@ internal sealed record FileSummary(
 
 /// <summary>The result of reading one file.</summary>
 internal sealed record ParsedFile(FileModel Model, FileSummary Summary, EquatableArray<DiagnosticInfo> Diagnostics);
+
+internal sealed record BlockSize(string Name, int Size);
+
+internal sealed record PlacedMachine(MachineModel Machine, string File);
+
+/// <summary>What the list of blocks and the maps are made from: no positions but the machine's own, so that an edit to a block re-emits neither.</summary>
+internal sealed record Together(EquatableArray<BlockSize> Blocks, EquatableArray<PlacedMachine> Machines)
+{
+    public static Together Of(EquatableArray<FileSummary> files)
+    {
+        IEnumerable<BlockSize> blocks = files.SelectMany(static f => f.Declarations).Where(static d => d.Kind == "block").Select(static d => new BlockSize(d.Name.Text, d.Size));
+        IEnumerable<PlacedMachine> machines = files.SelectMany(static f => f.Machines.Select(m => new PlacedMachine(m, f.File)));
+        return new Together(new([.. blocks]), new([.. machines]));
+    }
+}

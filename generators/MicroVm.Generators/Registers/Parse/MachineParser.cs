@@ -37,7 +37,8 @@ internal static class MachineParser
             cursor.FailAt(end, "an end above the start");
             return null;
         }
-        return cursor.End() ? new RangeModel(name, start.Value, end.Value, start.Pos, cursor.Line.Comment) : null;
+        bool ram = cursor.Accept("ram");
+        return cursor.End() ? new RangeModel(name, start.Value, end.Value, ram, start.Pos, cursor.Line.Comment) : null;
     }
 
     private static PlaceModel? Place(Cursor cursor)

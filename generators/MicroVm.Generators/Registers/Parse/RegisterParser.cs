@@ -19,7 +19,7 @@ internal static class RegisterParser
             Name = name, Offset = at, OffsetPos = offset.Pos, Text = cursor.Line.Text, Doc = cursor.Line.Comment, Width = rowWidth,
         };
         bool good = Array(cursor, ref register) && Kind(cursor, rowWidth, ref register) && cursor.End();
-        return Nested(cursor.Line, good, register, diagnostics);
+        return Nested(cursor.Line, good, register with { Broken = !good }, diagnostics);
     }
 
     private static RegisterModel Nested(SourceLine line, bool good, RegisterModel register, DiagnosticBag diagnostics)

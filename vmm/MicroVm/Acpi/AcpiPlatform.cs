@@ -1,0 +1,57 @@
+namespace MicroVm.Acpi;
+
+/// <summary>A device with ports and an interrupt line.</summary>
+/// <param name="Port">First port.</param>
+/// <param name="Irq">GSI of its line.</param>
+internal readonly record struct AcpiPortDevice(ushort Port, uint Irq);
+
+/// <summary>A device with registers in memory and an interrupt line.</summary>
+/// <param name="Address">Guest address of its registers, below 4 GiB.</param>
+/// <param name="Irq">GSI of its line.</param>
+internal readonly record struct AcpiMmioDevice(uint Address, uint Irq);
+
+/// <summary>A window of PCI Express configuration space.</summary>
+/// <param name="Address">Guest address of bus 0's window.</param>
+/// <param name="StartBus">First bus.</param>
+/// <param name="EndBus">Last bus.</param>
+internal readonly record struct AcpiEcam(ulong Address, byte StartBus, byte EndBus);
+
+/// <summary>The ports of block AcpiSleep.</summary>
+/// <param name="Control">Sleep control register.</param>
+/// <param name="Status">Sleep status register.</param>
+/// <param name="Reset">Reset register.</param>
+internal readonly record struct AcpiSleepPorts(ushort Control, ushort Status, ushort Reset);
+
+/// <summary>What the tables tell the guest. Addresses and lines come from the machine's map; an absent device is null.</summary>
+internal readonly ref struct AcpiPlatform
+{
+    /// <summary>CPUs, with APIC ids from 0; 1 or more. Ids from 255 on get x2APIC entries.</summary>
+    public required int CpuCount { get; init; }
+
+    /// <summary>Guest address of the I/O APIC, whose first line is GSI 0.</summary>
+    public required uint IoApicAddress { get; init; }
+
+    /// <summary>APIC id of the I/O APIC.</summary>
+    public byte IoApicId { get; init; }
+
+    /// <summary>Ports for power-off and reset.</summary>
+    public required AcpiSleepPorts Sleep { get; init; }
+
+    /// <summary>Serial console.</summary>
+    public AcpiPortDevice? Com1 { get; init; }
+
+    /// <summary>Generic Event Device, and with it the power button.</summary>
+    public AcpiMmioDevice? Ged { get; init; }
+
+    /// <summary>Port of pvpanic.</summary>
+    public ushort? PvPanicPort { get; init; }
+
+    /// <summary>Devices on virtio-mmio, at most 256; their order numbers them.</summary>
+    public ReadOnlySpan<AcpiMmioDevice> VirtioMmio { get; init; }
+
+    /// <summary>PCI Express configuration space; with it there is an MCFG.</summary>
+    public AcpiEcam? Ecam { get; init; }
+
+    /// <summary>An RSDT too, for guests that know only ACPI 1.0. The tables must then stand below 4 GiB.</summary>
+    public bool WithRsdt { get; init; }
+}
