@@ -33,7 +33,9 @@ IConfig config = ManualConfig.CreateEmpty()
     .AddDiagnoser(MemoryDiagnoser.Default)
     .AddColumnProvider(DefaultColumnProviders.Instance)
     .AddLogger(ConsoleLogger.Default)
-    .HideColumns(Column.Job, Column.Toolchain, Column.Gen0, Column.Error, Column.RatioSD)
+    // On a machine that others use the minimum says more than the mean.
+    .AddColumn(StatisticColumn.Min, StatisticColumn.Median)
+    .HideColumns(Column.Job, Column.Toolchain, Column.Gen0, Column.Error, Column.RatioSD, Column.StdDev)
     .HideColumns("WarmupCount", "IterationCount", "IterationTime")
     .WithArtifactsPath(Path.Combine(AppContext.BaseDirectory, "BenchmarkDotNet.Artifacts"))
     .WithOptions(ConfigOptions.DisableLogFile);

@@ -1,5 +1,6 @@
 using MicroVm.Cli.Arguments;
 using MicroVm.Diagnostics;
+using MicroVm.Events;
 using MicroVm.Kvm;
 
 namespace MicroVm.Cli;
@@ -38,10 +39,20 @@ internal static class RunCommand
         bool raw = usesTerminal && Terminal.OnStandardInput;
         // A terminal that is raw when a signal kills this process would stay raw.
         signals.Watch(now: raw);
-        if (raw) Terminal.EnterRaw();
+        if (raw)
+        {
+            machine.FilterKeys(new EscapeFilter(command => OnKey(command, signals)));
+            Terminal.EnterRaw();
+        }
         MachineResult result = machine.Run();
         Terminal.Restore();
         return Report(result, signals);
+    }
+
+    private static void OnKey(EscapeCommand command, StopSignals signals)
+    {
+        if (command == EscapeCommand.Quit) signals.StopByKey();
+        else Output.Error("microvm: Ctrl-A x ends the machine, Ctrl-A Ctrl-A sends Ctrl-A, Ctrl-A h prints this\r\n");
     }
 
     private static int Report(MachineResult result, StopSignals signals)

@@ -150,7 +150,12 @@ internal sealed partial class AmlEncoder
         if (!variable) content.Byte((int)count);
         else if (size is null) content.Integer(count);
         else Term(size, content);
-        foreach (AslNode item in items) Term(item, content);
+        foreach (AslNode item in items)
+        {
+            if (item.Op is not (AslNode.Integer or AslNode.Text or AslNode.Slot or AslNode.Name or "Package" or "Buffer" or "ResourceTemplate" or "EisaId" or "ToUUID" or "Zero" or "One" or "Ones"))
+                _bag.Report(AcpiDiagnostics.Syntax, item.At, $"expected a constant or a name in the package, found '{item.At.Text}'; store it with Index at run time");
+            Term(item, content);
+        }
         w.Byte(variable ? 0x13 : 0x12);
         w.Package(content);
     }

@@ -59,7 +59,7 @@ internal static class AslExpander
     {
         if (RegisterFields.Find(node, layouts, new DiagnosticBag("")) is not { } fields) return "";
         AslNode where = node.Arg(2)!;
-        string region = NamePath.Parse(node.Arg(0)!.Value).Last;
+        string region = node.Arg(0)!.Value;
         var plain = new StringBuilder($"OperationRegion ({region}, {node.Arg(1)!.Value}, {text.Substring(where.At.Start, where.End - where.At.Start)}, 0x{fields.Block.Size:X})");
         foreach (RegisterFields.Group group in fields.Groups)
         {

@@ -49,12 +49,12 @@ internal sealed partial class AslParser
         return node;
     }
 
-    /// <summary><c>X = A + B</c> is <c>Add (A, B, X)</c>, as iasl has it; <c>X = Y</c> is <c>Store (Y, X)</c>.</summary>
+    /// <summary><c>X = A + B</c> is <c>Add (A, B, X)</c>, for the operators for which iasl has it so; all else is <c>Store (Y, X)</c>.</summary>
     private static AslNode Assign(AslNode target, AslNode value, Token at)
     {
         string args = AslOperators.Find(value.Op)?.Args ?? "";
-        bool takesTarget = args.EndsWith("T", StringComparison.Ordinal) && value.Op is not ("Index" or "CondRefOf");
-        if (takesTarget && value.Arg(args.Length - 1) is null)
+        if (value.Op is "Add" or "Subtract" or "Multiply" or "Divide" or "Mod" or "ShiftLeft" or "ShiftRight" or "And" or "Or" or "XOr" or "Not" or "Index"
+            && value.Arg(args.Length - 1) is null)
         {
             while (value.Args.Count < args.Length - 1) value.Args.Add(null);
             if (value.Args.Count == args.Length) value.Args[args.Length - 1] = target;

@@ -31,7 +31,7 @@ internal sealed partial class AmlEncoder
             content.Mark(unit.At.Line);
             if (!unit.Is("Offset")) FieldUnit(unit.Value, unit, unit.Number, ref bit, content);
             else if (unit.Number > 0xFF_FFFF || unit.Number * 8 < bit) _bag.Report(AcpiDiagnostics.Syntax, unit.At, $"expected an offset of at least {(bit + 7) / 8} bytes, found {unit.Number}");
-            else if (unit.Number * 8 > bit) FieldUnit("", unit, unit.Number * 8 - bit, ref bit, content);
+            else FieldUnit("", unit, unit.Number * 8 - bit, ref bit, content);
         }
         w.Byte(0x5B);
         w.Byte(node.Op switch { "Field" => 0x81, "IndexField" => 0x86, _ => 0x87 });

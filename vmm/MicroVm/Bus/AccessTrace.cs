@@ -29,14 +29,5 @@ internal sealed class AccessTrace
     }
 
     /// <summary>One access as it happened.</summary>
-    internal readonly record struct Access(IRegisterBlock? Block, ulong Address, ulong Value, uint Offset, byte Width, byte Vcpu, bool Write, IoStatus Status)
-    {
-        /// <summary><c>virtio-mmio.QueueNum 256</c> or <c>port 0x80 read 1: no device</c>.</summary>
-        public override string ToString()
-        {
-            string where = Block is null ? $"0x{Address:x}" : $"{Block.Info.Name}[0x{Address - Offset:x}].{Block.Info.Find(Offset, Write)?.Name ?? $"+0x{Offset:x}"}";
-            string refused = Status == IoStatus.Ok ? "" : $" ({Status})";
-            return $"vcpu{Vcpu} {where} {(Write ? "<-" : "->")} 0x{Value:x}{refused}";
-        }
-    }
+    internal readonly record struct Access(IRegisterBlock? Block, ulong Address, ulong Value, uint Offset, byte Width, byte Vcpu, bool Write, IoStatus Status);
 }

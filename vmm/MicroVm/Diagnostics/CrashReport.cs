@@ -13,7 +13,7 @@ internal static class CrashReport
     private const int CodeBytes = 48;
 
     /// <summary>Writes the report on the vCPU's own thread, outside the guest.</summary>
-    internal static string Write(KvmVcpu vcpu, string why, GuestMemory memory, AccessTrace trace)
+    internal static string Write(KvmVcpu vcpu, string why, GuestMemory memory, AccessTrace trace, AccessFormatter formatter)
     {
         StringBuilder text = new();
         KvmAbi.Registers r = vcpu.Registers;
@@ -27,7 +27,7 @@ internal static class CrashReport
         text.AppendLine(CultureInfo.InvariantCulture, $"cr0 {s.Cr0:x8} cr2 {s.Cr2:x16} cr3 {s.Cr3:x16} cr4 {s.Cr4:x8} efer {s.Efer:x}");
         text.AppendLine(CultureInfo.InvariantCulture, $"cs {s.Cs.Selector:x4} base {s.Cs.Base:x} limit {s.Cs.Limit:x}  gdt {s.Gdt.Base:x}/{s.Gdt.Limit:x}  idt {s.Idt.Base:x}/{s.Idt.Limit:x}");
         AppendCode(text, vcpu, s, r.Rip, memory);
-        AppendAccesses(text, trace);
+        AppendAccesses(text, trace, formatter);
         return text.ToString();
     }
 
@@ -69,10 +69,15 @@ internal static class CrashReport
         return done;
     }
 
-    private static void AppendAccesses(StringBuilder text, AccessTrace trace)
+    private static void AppendAccesses(StringBuilder text, AccessTrace trace, AccessFormatter formatter)
     {
         AccessTrace.Access[] accesses = trace.Recent();
         text.AppendLine(CultureInfo.InvariantCulture, $"last {accesses.Length} accesses, oldest first:");
-        foreach (AccessTrace.Access access in accesses) text.AppendLine(CultureInfo.InvariantCulture, $"  {access}");
+        foreach (AccessTrace.Access access in accesses)
+        {
+            text.Append("  ");
+            formatter.Append(text, access, formatter.RegisterOf(access));
+            text.AppendLine();
+        }
     }
 }

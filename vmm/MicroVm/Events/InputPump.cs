@@ -20,6 +20,9 @@ internal sealed class InputPump(int fd, IInputSink sink, string name) : IDisposa
     private Thread? _thread;
     private volatile bool _stopping;
 
+    /// <summary>Takes the monitor's own keys out of what is typed; set before <see cref="Start"/>.</summary>
+    internal EscapeFilter? Escape { private get; set; }
+
     /// <summary>Starts reading.</summary>
     internal void Start()
     {
@@ -50,14 +53,14 @@ internal sealed class InputPump(int fd, IInputSink sink, string name) : IDisposa
             _ = _wake.Drain();
             if (_stopping || !ready) continue;
             int count = HostIo.Read(fd, buffer);
-            if (count > 0) Deliver(buffer[..count]);
+            if (count > 0) Deliver(buffer[..(Escape?.Filter(buffer[..count]) ?? count)]);
             else if (count != -Libc.EAGAIN) return;
         }
     }
 
     private void Deliver(ReadOnlySpan<byte> bytes)
     {
-        while (!_stopping)
+        while (!_stopping && !bytes.IsEmpty)
         {
             bytes = bytes[sink.Receive(bytes)..];
             if (bytes.IsEmpty) return;

@@ -45,6 +45,12 @@ internal sealed class ConsoleAttachment : IDisposable
     /// <summary>Names the device that takes the input; reading starts with <see cref="Start"/>.</summary>
     internal InputPump? Feed(IInputSink sink) => _input < 0 ? null : _pump = Own(new InputPump(_input, sink, _name + "-in"));
 
+    /// <summary>Takes the monitor's own keys out of the input.</summary>
+    internal void FilterKeys(EscapeFilter escape)
+    {
+        if (_pump is not null) _pump.Escape = escape;
+    }
+
     /// <summary>Starts reading input.</summary>
     internal void Start() => _pump?.Start();
 

@@ -72,6 +72,13 @@ public sealed class Machine : IDisposable, IAsyncDisposable
     /// <summary>Presses the power button: a guest with an ACPI button driver shuts itself down.</summary>
     public void PressPowerButton() => _parts.Ged.PressPowerButton();
 
+    /// <summary>Takes the monitor's own keys out of what is typed for the guest; before <see cref="Run"/>.</summary>
+    internal void FilterKeys(EscapeFilter escape)
+    {
+        _parts.Serial?.FilterKeys(escape);
+        _parts.Console?.FilterKeys(escape);
+    }
+
     private void KickAll()
     {
         foreach (Vcpu vcpu in _parts.Vcpus) vcpu.Kick();

@@ -124,12 +124,13 @@ internal sealed class MachineBuilder
 
     private Vcpu[] WrapVcpus(KvmVcpu[] kvm, IoApic ioApic, GuestMemory memory)
     {
-        IAccessObserver? observer = null;
+        AccessFormatter formatter = new(_ports, _mmio);
+        IAccessObserver? observer = _options.Trace is { } wanted ? _owned.Add(new AccessPrinter(wanted, _ports, formatter)) : null;
         GuestBus ports = new(_ports, _trace, _errors, observer), mmio = new(_mmio, _trace, _errors, observer);
         Vcpu[] vcpus = new Vcpu[kvm.Length];
         for (int i = 0; i < kvm.Length; i++)
         {
-            vcpus[i] = new Vcpu(kvm[i], ports, mmio, ioApic, _end, (vcpu, why) => CrashReport.Write(vcpu, why, memory, _trace));
+            vcpus[i] = new Vcpu(kvm[i], ports, mmio, ioApic, _end, (vcpu, why) => CrashReport.Write(vcpu, why, memory, _trace, formatter));
         }
         return vcpus;
     }

@@ -47,7 +47,7 @@ public sealed record MachineOptions
 public sealed record DiskOptions(string Path, bool ReadOnly = false, string? Serial = null);
 
 /// <summary>Which accesses are traced, and to where.</summary>
-/// <param name="Categories">Kinds: <c>mmio</c>, <c>pio</c>, or <c>all</c>.</param>
+/// <param name="Categories">Kinds: <c>mmio</c>, <c>pio</c>, <c>all</c>, or names of blocks such as <c>virtio-mmio</c>.</param>
 /// <param name="Output">Gets one line an access.</param>
 public sealed record TraceOptions(IReadOnlyCollection<string> Categories, TextWriter Output);
 
@@ -59,7 +59,7 @@ public abstract record ConsoleEndpoint
     /// <summary>No device.</summary>
     public static ConsoleEndpoint None { get; } = new NoEndpoint();
 
-    /// <summary>Input from standard input, output to standard output; a terminal is put into raw mode while the machine runs.</summary>
+    /// <summary>Input from standard input, output to standard output. A terminal stays in the mode that it is in: <c>microvm</c> makes it raw.</summary>
     public static ConsoleEndpoint StandardIo { get; } = new StandardIoEndpoint();
 
     /// <summary>Output only, to standard output.</summary>
