@@ -8,7 +8,6 @@ folder=$(mktemp -d "${TMPDIR:-/tmp}/microvm-case.XXXXXX")
 source "$lab/need.sh"
 trap 'rm -rf "$folder"' EXIT
 out=$folder/out
-failed=0
 
 # The start of a lab script that boots guests.
 #   run ARGUMENTS OF microvm run...      with the guest's kernel and initramfs
@@ -33,7 +32,7 @@ lab_run() {
 }
 
 passed() { echo "passed: $1"; }
-fail() { echo "FAILED: $1: $2"; failed=1; }
+fail() { echo "FAILED: $1: $2"; }
 note() { echo "measured: $1"; }
 skip() { echo "skipped: $1: $2"; }
 check() { # check NAME WHY-NOT CONDITION...

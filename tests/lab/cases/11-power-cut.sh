@@ -1,7 +1,7 @@
 # A 64 MiB disk is written and synced, the VMM is killed, and a second boot reads what the first one wrote.
 source "$(dirname "$0")/../case.sh"
 
-lab_run --timeout 240 -- "$vm"'
+lab_run --timeout 420 -- "$vm"'
 truncate -s 64M /tmp/disk
 microvm run $files --disk path=/tmp/disk --memory 512M --cmdline "console=ttyS0 quiet microvm.exec=\
 yes durable | head -c 67108864 | dd of=/dev/vda bs=1M conv=fsync 2>/dev/null && echo @synced yes; sleep 1000" >/tmp/console &

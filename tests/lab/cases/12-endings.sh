@@ -1,7 +1,7 @@
 # The ways a guest ends, from inside and from outside, and what microvm makes of each.
 source "$(dirname "$0")/../case.sh"
 
-lab_run --timeout 280 --file "$(command -v env)=/opt/env" -- "$vm"'
+lab_run --timeout 420 --file "$(command -v env)=/opt/env" -- "$vm"'
 end() { run --memory 256M --cmdline "console=ttyS0 quiet $2" 2>/tmp/errors; echo "@$1 $?"; sed "s/^/$1: /" /tmp/errors; }
 end poweroff "microvm.exec=poweroff -f"
 end reboot "microvm.exec=reboot -f"

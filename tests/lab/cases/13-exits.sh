@@ -1,7 +1,7 @@
 # Exits to the VMM, counted by KVM itself: a figure without noise.
 source "$(dirname "$0")/../case.sh"
 
-lab_run --timeout 240 -- "$vm"'
+lab_run --timeout 420 -- "$vm"'
 exits=/sys/kernel/tracing/events/kvm/kvm_userspace_exit
 # count NAME ARGUMENTS...: boots, and hands over how many exits there were, in all and by reason.
 count() {
