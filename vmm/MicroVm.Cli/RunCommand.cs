@@ -32,27 +32,30 @@ internal static class RunCommand
 
     private static int Run(MachineOptions options, bool usesTerminal)
     {
-        // Not disposed: the end of the process gives everything back, and faster.
-        Machine machine = Machine.Create(options);
-        Timeline.Mark("created");
-        StopSignals signals = new(machine);
-        bool raw = usesTerminal && Terminal.OnStandardInput;
-        // A terminal that is raw when a signal kills this process would stay raw.
-        signals.Watch(now: raw);
-        if (raw)
+        StopSignals signals;
+        MachineResult result;
+        using (Machine machine = Machine.Create(options))
         {
-            machine.FilterKeys(new EscapeFilter(command => OnKey(command, signals)));
-            Terminal.EnterRaw();
+            Timeline.Mark("created");
+            signals = new StopSignals(machine);
+            bool raw = usesTerminal && Terminal.OnStandardInput;
+            // A terminal that is raw when a signal kills this process would stay raw.
+            signals.Watch(now: raw);
+            if (raw)
+            {
+                machine.FilterKeys(new EscapeFilter(command => OnKey(command, signals)));
+                Terminal.EnterRaw();
+            }
+            result = machine.Run();
+            Terminal.Restore();
         }
-        MachineResult result = machine.Run();
-        Terminal.Restore();
         return Report(result, signals);
     }
 
     private static void OnKey(EscapeCommand command, StopSignals signals)
     {
         if (command == EscapeCommand.Quit) signals.StopByKey();
-        else Output.Error("microvm: Ctrl-A x ends the machine, Ctrl-A Ctrl-A sends Ctrl-A, Ctrl-A h prints this\r\n");
+        else Output.Error("microvm: Ctrl-A x ends the machine, Ctrl-A Ctrl-A sends Ctrl-A, Ctrl-A h prints this\n");
     }
 
     private static int Report(MachineResult result, StopSignals signals)
@@ -80,7 +83,7 @@ internal static class RunCommand
 
     private static HostFile Create(string path) =>
         HostFile.TryOpen(path, Libc.O_WRONLY | Libc.O_CREAT | Libc.O_TRUNC, out int error, mode: 0x1a4 /* 0644 */)
-        ?? throw MicroVmException.Host("cannot make the timeline", $"{path}: {Libc.Describe(error)}", "Give a path in a folder that can be written");
+        ?? throw MicroVmException.Refused(FailureKind.Host, "cannot make the timeline", path, error, "Give a path in a folder that can be written");
 
     private static void WriteTimeline(HostFile file)
     {
