@@ -74,7 +74,7 @@ public sealed partial class VirtioMmio
         _line.Raise();
     }
 
-    // A driver that read the generation before sees another one after, whether it read the bytes before, amid or after the change.
+    // The generation moves on both sides of the change; what a reader in between can see is in the decision named above.
     private void RefreshConfig()
     {
         _generation++;
