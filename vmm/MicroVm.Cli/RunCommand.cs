@@ -32,23 +32,20 @@ internal static class RunCommand
 
     private static int Run(MachineOptions options, bool usesTerminal)
     {
-        StopSignals signals;
-        MachineResult result;
-        using (Machine machine = Machine.Create(options))
+        using Machine machine = Machine.Create(options);
+        Timeline.Mark("created");
+        bool raw = usesTerminal && Terminal.OnStandardInput;
+        using StopSignals signals = new(machine, raw);
+        if (raw)
         {
-            Timeline.Mark("created");
-            signals = new StopSignals(machine);
-            bool raw = usesTerminal && Terminal.OnStandardInput;
-            // A terminal that is raw when a signal kills this process would stay raw.
-            signals.Watch(now: raw);
-            if (raw)
-            {
-                machine.FilterKeys(new EscapeFilter(command => OnKey(command, signals)));
-                Terminal.EnterRaw();
-            }
-            result = machine.Run();
-            Terminal.Restore();
+            machine.FilterKeys(new EscapeFilter(command => OnKey(command, signals)));
+            Terminal.EnterRaw();
         }
+        MachineResult result = machine.Run();
+        Terminal.Restore();
+        // The last lines of a trace come before the line about the end.
+        signals.Dispose();
+        machine.Dispose();
         return Report(result, signals);
     }
 
