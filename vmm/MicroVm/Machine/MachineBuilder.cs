@@ -193,7 +193,7 @@ internal sealed class MachineBuilder
     private VirtioDevice[] MakeVirtioDevices(ConsoleAttachment? console)
     {
         List<VirtioDevice> devices = [];
-        foreach (DiskOptions disk in _options.Disks) devices.Add(_owned.Add(new VirtioBlockDevice(FileBackend.Open(disk.Path, disk.ReadOnly))));
+        foreach (DiskOptions disk in _options.Disks) devices.Add(_owned.Add(new VirtioBlockDevice(FileBackend.Open(disk.Path, disk.ReadOnly, disk.Serial))));
         if (console is not null) devices.Add(MakeConsole(console));
         if (_options.Rng) devices.Add(_owned.Add(new VirtioRngDevice(_loop.Value)));
         if (devices.Count > MachineMap.Virtio.Count) throw MicroVmException.Usage("too many virtio devices", $"{devices.Count}", $"Give at most {MachineMap.Virtio.Count}");

@@ -14,6 +14,9 @@ internal sealed class Vcpu(KvmVcpu kvm, GuestBus ports, GuestBus mmio, IoApic io
 
     internal KvmVcpu Kvm => kvm;
 
+    /// <summary>Called on the vCPU's thread after a signal brought it out of the guest; the machine may not have ended. Set before it runs.</summary>
+    internal Action? Interrupted { private get; set; }
+
     /// <summary>Exits to this process so far.</summary>
     internal long Exits { get; private set; }
 
@@ -59,7 +62,8 @@ internal sealed class Vcpu(KvmVcpu kvm, GuestBus ports, GuestBus mmio, IoApic io
         int error = kvm.Run();
         Exits++;
         if (error == 0) Handle(kvm.Exit);
-        else if (error is not (Libc.EINTR or Libc.EAGAIN)) Crash($"KVM_RUN: {Libc.Describe(error)}");
+        else if (error == Libc.EINTR) Interrupted?.Invoke();
+        else if (error != Libc.EAGAIN) Crash($"KVM_RUN: {Libc.Describe(error)}");
     }
 
     private void Handle(KvmRun exit)
