@@ -57,12 +57,15 @@ public sealed record BlockInfo(
     string? SnapshotTag, int SnapshotVersion, RegisterInfo[] Registers)
 {
     /// <summary>The register at <paramref name="offset"/> that a trace should name, or null. Allocates nothing.</summary>
-    public RegisterInfo? Find(uint offset, bool write)
+    /// <param name="offset">Offset in the block.</param>
+    /// <param name="write">Which way the access went.</param>
+    /// <param name="possible">Where registers share an offset: leaves out the ones whose guard does not hold; null if nothing is known.</param>
+    public RegisterInfo? Find(uint offset, bool write, Predicate<RegisterInfo>? possible = null)
     {
         RegisterInfo? other = null;
         foreach (RegisterInfo r in Registers)
         {
-            if (r.IndexedBy is not null || !Covers(r, offset)) continue;
+            if (r.IndexedBy is not null || !Covers(r, offset) || possible?.Invoke(r) == false) continue;
             bool wanted = write ? r.Access != RegisterAccess.ReadOnly : r.Access != RegisterAccess.WriteOnly;
             if (wanted) return r;
             other ??= r;

@@ -1,0 +1,66 @@
+using System.Diagnostics;
+using MicroVm;
+
+namespace Guest.Tests;
+
+/// <summary>How machines end.</summary>
+public sealed class EndTests
+{
+    [KvmFact]
+    public void GuestEndsWithItsOwnCode()
+    {
+        MachineResult end = Guests.Run(Guests.Options("onepage"));
+        Assert.Equal((EndReason.GuestExit, 42), (end.Reason, end.ExitCode));
+    }
+
+    [KvmFact]
+    public void C1_TripleFaultIsACrashWithAReport()
+    {
+        MachineResult end = Guests.Run(Guests.Options("triple"));
+        Assert.Equal((EndReason.Crash, MachineResult.CrashedCode), (end.Reason, end.ExitCode));
+        Assert.Contains("rip ", end.CrashReport);
+        Assert.Contains("accesses, oldest first", end.CrashReport);
+    }
+
+    [KvmFact]
+    public async Task C3_AGuestThatLoopsIsStopped()
+    {
+        await using Machine machine = Machine.Create(Guests.Options("loop"));
+        Task<MachineResult> run = machine.RunAsync();
+        await Task.Delay(50);
+        Assert.False(run.IsCompleted);
+        long start = Stopwatch.GetTimestamp();
+        machine.Stop("test");
+        MachineResult end = await run.WaitAsync(TimeSpan.FromSeconds(10));
+        Assert.Equal(EndReason.Stopped, end.Reason);
+        Assert.True(Stopwatch.GetElapsedTime(start) < TimeSpan.FromSeconds(1));
+    }
+
+    [KvmFact]
+    public async Task AGuestThatHaltsForGoodIsStoppedByCancelling()
+    {
+        await using Machine machine = Machine.Create(Guests.Options("halt"));
+        using CancellationTokenSource cancel = new(TimeSpan.FromMilliseconds(100));
+        MachineResult end = await machine.RunAsync(cancel.Token).WaitAsync(TimeSpan.FromSeconds(10));
+        Assert.Equal(EndReason.Stopped, end.Reason);
+    }
+
+    [KvmFact]
+    public void AMachineThatWasStoppedBeforeItsStartDoesNotEnterTheGuest()
+    {
+        using Machine machine = Machine.Create(Guests.Options("onepage"));
+        machine.Stop("early");
+        Assert.Equal(EndReason.Stopped, machine.Run().Reason);
+        Assert.Equal(0, machine.Parts.Vcpus[0].Exits);
+    }
+
+    [KvmFact]
+    public void DisposingARunningMachineEndsIt()
+    {
+        Machine machine = Machine.Create(Guests.Options("loop"));
+        Task<MachineResult> run = machine.RunAsync();
+        machine.Dispose();
+        Assert.True(run.Wait(TimeSpan.FromSeconds(10)));
+        Assert.Equal(EndReason.Stopped, run.Result.Reason);
+    }
+}

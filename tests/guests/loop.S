@@ -1,0 +1,3 @@
+/* Never leaves the guest. */
+#include "guest.inc"
+_start: jmp     _start

@@ -1,0 +1,21 @@
+# A 64 MiB disk is written and synced, the VMM is killed, and a second boot reads what the first one wrote.
+source "$(dirname "$0")/../case.sh"
+
+lab_run --timeout 420 -- "$vm"'
+truncate -s 64M /tmp/disk
+microvm run $files --disk path=/tmp/disk --memory 512M --cmdline "console=ttyS0 quiet microvm.exec=\
+yes durable | head -c 67108864 | dd of=/dev/vda bs=1M conv=fsync 2>/dev/null && echo @synced yes; sleep 1000" >/tmp/console &
+vmm=$!
+for i in $(seq 120); do grep -q @synced /tmp/console && break; sleep 1; done
+kill -KILL $vmm
+wait $vmm
+echo "@killed $?"
+cat /tmp/console
+run --disk path=/tmp/disk,ro --memory 512M --cmdline "console=ttyS0 quiet microvm.exec=\
+yes durable | head -c 67108864 | cmp - /dev/vda && echo @same yes"
+echo "@code $?"'
+expect_exit 0 "the lab ends well"
+expect_value "the first guest has synced" synced yes
+expect_value "the VMM was killed by SIGKILL" killed 137
+expect_value "the second guest reads what the first one wrote" same yes
+expect_value "the second guest ends with 0" code 0

@@ -1,0 +1,91 @@
+using System.Text;
+
+namespace MicroVm.Cli.Arguments;
+
+/// <summary>What <c>--help</c> prints; the flags come from their tables.</summary>
+internal static class HelpText
+{
+    private const int Column = 30;
+
+    internal static string Overview() => """
+        microvm - boots Linux guests in milliseconds on KVM
+
+        Usage: microvm COMMAND [FLAGS]
+
+        Commands:
+          run       Boot a guest and end with its exit code
+          doctor    Say what this host can do for guests, and what to change
+          help      Print this, or the help of a command
+
+        Flags:
+          -h, --help       Print help; after a command, that command's
+          -V, --version    Print the version
+
+        Example: microvm run --kernel /boot/vmlinuz --initrd initrd.img --memory 512M
+
+        """;
+
+    internal static string Run() => Flags("""
+        Boot a guest and end with its exit code.
+
+        Usage: microvm run --kernel FILE [FLAGS]
+
+        """, RunOptions.All) + """
+
+        Keys, when the console is a terminal:
+          Ctrl-A x         End the machine, as if its power were cut
+          Ctrl-A Ctrl-A    Send one Ctrl-A
+          Ctrl-A h         Print these keys
+
+        Exit codes:
+          0-255   The guest's own: what it wrote to port 0xf4; 0 after power-off or reset
+          123     The guest crashed or its kernel panicked; a report is on standard error
+          125     The monitor or the host failed
+          126     The kernel, the initial RAM disk or a disk could not be used
+          127     The flags or the configuration are wrong
+          128+N   Stopped by signal N; Ctrl-A x counts as SIGINT
+          Every code that is not the guest's comes with a line on standard error.
+
+        Examples:
+          microvm run --kernel /boot/vmlinuz --initrd initrd.img
+          microvm run --kernel vmlinux --disk path=root.img --cmdline 'console=ttyS0 root=/dev/vda' --cpus 4 --memory 2G
+          microvm run --config vm.json --memory 1G --trace virtio-mmio
+
+        """;
+
+    internal static string Doctor() => Flags("""
+        Say what this host can do for guests, what it costs, and what to change.
+
+        Usage: microvm doctor [FLAGS]
+
+        """, DoctorOptions.All) + """
+
+        Exit codes:
+          0      KVM works here; 'stockGuests' in --json says whether for stock kernels
+          125    KVM cannot be used
+
+        """;
+
+    private static string Flags<T>(string head, Option<T>[] options)
+    {
+        StringBuilder text = new(head);
+        foreach (Option<T> option in options)
+        {
+            if (option.Heading is { } heading) text.Append('\n').Append(heading).Append(":\n");
+            Append(text, $"  --{option.Name}{(option.Value is { } value ? " " + value : "")}", Described(option));
+        }
+        Append(text, "  -h, --help", "Print this.");
+        return text.ToString();
+    }
+
+    private static string Described<T>(Option<T> option) => option.Default is { } d ? $"{option.Help} [default: {d}]" : option.Help;
+
+    private static void Append(StringBuilder text, string flag, string help)
+    {
+        text.Append(flag);
+        // A flag too long for its column has its help on the next lines.
+        if (flag.Length > Column - 2) text.Append('\n').Append(' ', Column);
+        else text.Append(' ', Column - flag.Length);
+        text.Append(help.Replace("\n", "\n" + new string(' ', Column), StringComparison.Ordinal)).Append('\n');
+    }
+}

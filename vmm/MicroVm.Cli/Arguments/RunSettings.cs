@@ -1,0 +1,50 @@
+namespace MicroVm.Cli.Arguments;
+
+/// <summary>What the flags and the configuration file of <c>microvm run</c> said; null where they said nothing.</summary>
+internal sealed class RunSettings
+{
+    internal string? Kernel { get; set; }
+    internal string? Initrd { get; set; }
+    internal string? CommandLine { get; set; }
+    internal int? Cpus { get; set; }
+    internal ulong? MemoryBytes { get; set; }
+    internal List<DiskOptions> Disks { get; } = [];
+    internal bool DisksFromFile { get; set; }
+    internal bool Rng { get; set; }
+    internal ConsoleEndpoint? Serial { get; set; }
+    internal ConsoleEndpoint? Console { get; set; }
+    internal string[]? Trace { get; set; }
+    internal string? Timeline { get; set; }
+    internal string? Config { get; set; }
+
+    /// <summary>The guest's console reads standard input.</summary>
+    internal bool UsesTerminal => SerialOrDefault == ConsoleEndpoint.StandardIo || Console == ConsoleEndpoint.StandardIo;
+
+    private ConsoleEndpoint SerialOrDefault => Serial ?? (Console == ConsoleEndpoint.StandardIo ? ConsoleEndpoint.None : ConsoleEndpoint.StandardIo);
+
+    /// <summary>The machine that was asked for.</summary>
+    /// <exception cref="MicroVmException">There is no kernel, or two devices want standard input.</exception>
+    internal MachineOptions ToOptions()
+    {
+        if (Kernel is null) throw MicroVmException.Usage("no kernel was given", "--kernel", "Give --kernel FILE, for example /boot/vmlinuz");
+        if (Serial == ConsoleEndpoint.StandardIo && Console == ConsoleEndpoint.StandardIo)
+        {
+            throw MicroVmException.Usage("two devices cannot share standard input", "--serial stdio --console stdio", "Give one of them none or file=F");
+        }
+        MachineOptions options = new()
+        {
+            Kernel = Kernel,
+            Initrd = Initrd,
+            Disks = Disks,
+            Rng = Rng,
+            Serial = SerialOrDefault,
+            Console = Console ?? ConsoleEndpoint.None,
+            Trace = Trace is null ? null : new TraceOptions(Trace, new ErrorWriter()),
+        };
+        if (options.Serial == ConsoleEndpoint.None && options.Console != ConsoleEndpoint.None) options = options with { CommandLine = RunOptions.ConsoleCommandLine };
+        if (CommandLine is { } line) options = options with { CommandLine = line };
+        if (Cpus is { } cpus) options = options with { Cpus = cpus };
+        if (MemoryBytes is { } bytes) options = options with { MemoryBytes = bytes };
+        return options;
+    }
+}

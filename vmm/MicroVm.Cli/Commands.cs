@@ -1,0 +1,51 @@
+using MicroVm.Cli.Arguments;
+
+namespace MicroVm.Cli;
+
+/// <summary>The first word chooses what to do.</summary>
+internal static class Commands
+{
+    private static readonly string[] Names = ["run", "doctor", "help"];
+
+    /// <summary>Version of this program.</summary>
+    internal static string Version => typeof(Commands).Assembly.GetName().Version?.ToString(3) ?? "unknown";
+
+    internal static int Dispatch(string[] args)
+    {
+        if (args.Length == 0) throw MicroVmException.Usage("nothing to do", "no command was given", "Try 'microvm run --kernel FILE' or 'microvm --help'");
+        switch (args[0])
+        {
+            case "run": return RunCommand.Execute(args);
+            case "doctor": return DoctorCommand.Execute(args);
+            case "help": return Help(args.Length > 1 ? args[1] : null);
+            case "--help" or "-h": return Help(null);
+            case "--version" or "-V": return PrintVersion();
+            default: throw Unknown(args[0]);
+        }
+    }
+
+    private static int Help(string? command)
+    {
+        Output.Out(command switch
+        {
+            null or "help" => HelpText.Overview(),
+            "run" => HelpText.Run(),
+            "doctor" => HelpText.Doctor(),
+            _ => throw Unknown(command),
+        });
+        return ExitCodes.Success;
+    }
+
+    private static int PrintVersion()
+    {
+        Output.Out($"microvm {Version}\n");
+        return ExitCodes.Success;
+    }
+
+    private static MicroVmException Unknown(string word)
+    {
+        string what = word.StartsWith('-') ? "unknown flag" : "unknown command";
+        string? near = Suggestion.For(word, Names);
+        return MicroVmException.Usage(what, word, near is null ? "Run 'microvm --help' for the commands" : $"Did you mean 'microvm {near}'?");
+    }
+}

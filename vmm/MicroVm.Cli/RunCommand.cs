@@ -1,0 +1,92 @@
+using MicroVm.Cli.Arguments;
+using MicroVm.Diagnostics;
+using MicroVm.Events;
+using MicroVm.Kvm;
+
+namespace MicroVm.Cli;
+
+/// <summary><c>microvm run</c>: boots a guest and ends with its exit code.</summary>
+internal static class RunCommand
+{
+    internal static int Execute(string[] args)
+    {
+        RunSettings settings = new();
+        if (!RunOptions.Parse(args, settings))
+        {
+            Output.Out(HelpText.Run());
+            return ExitCodes.Success;
+        }
+        MachineOptions options = settings.ToOptions();
+        Timeline.Mark("arguments");
+        using HostFile? timeline = settings.Timeline is { } path ? Create(path) : null;
+        try
+        {
+            return Run(options, settings.UsesTerminal);
+        }
+        finally
+        {
+            Timeline.Mark("exit");
+            if (timeline is not null) WriteTimeline(timeline);
+        }
+    }
+
+    private static int Run(MachineOptions options, bool usesTerminal)
+    {
+        // Not disposed: the end of the process gives everything back, and faster.
+        Machine machine = Machine.Create(options);
+        Timeline.Mark("created");
+        StopSignals signals = new(machine);
+        bool raw = usesTerminal && Terminal.OnStandardInput;
+        // A terminal that is raw when a signal kills this process would stay raw.
+        signals.Watch(now: raw);
+        if (raw)
+        {
+            machine.FilterKeys(new EscapeFilter(command => OnKey(command, signals)));
+            Terminal.EnterRaw();
+        }
+        MachineResult result = machine.Run();
+        Terminal.Restore();
+        return Report(result, signals);
+    }
+
+    private static void OnKey(EscapeCommand command, StopSignals signals)
+    {
+        if (command == EscapeCommand.Quit) signals.StopByKey();
+        else Output.Error("microvm: Ctrl-A x ends the machine, Ctrl-A Ctrl-A sends Ctrl-A, Ctrl-A h prints this\r\n");
+    }
+
+    private static int Report(MachineResult result, StopSignals signals)
+    {
+        switch (result.Reason)
+        {
+            case EndReason.GuestExit or EndReason.PowerOff or EndReason.Reset:
+                return result.ExitCode;
+            case EndReason.Stopped when signals.ExitCode != 0:
+                Output.ErrorLine($"microvm: stopped by {signals.By}");
+                return signals.ExitCode;
+            case EndReason.Panic:
+                Output.ErrorLine($"microvm: error: {result.Description}, see its console. Look for the first 'Kernel panic' line there.");
+                return result.ExitCode;
+            case EndReason.Crash when result.ExitCode == MachineResult.CrashedCode:
+                Output.Error(result.CrashReport ?? "");
+                Output.ErrorLine($"microvm: error: {result.Description}, as reported above. See what the guest did last there; '--trace all' shows more.");
+                return result.ExitCode;
+            default:
+                Output.ErrorLine($"microvm: error: {result.Description}, a bug in microvm. Set MICROVM_DEBUG=1 to see where, and report it.");
+                if (Failure.Debug) Output.Error(result.CrashReport ?? "");
+                return result.ExitCode;
+        }
+    }
+
+    private static HostFile Create(string path) =>
+        HostFile.TryOpen(path, Libc.O_WRONLY | Libc.O_CREAT | Libc.O_TRUNC, out int error, mode: 0x1a4 /* 0644 */)
+        ?? throw MicroVmException.Host("cannot make the timeline", $"{path}: {Libc.Describe(error)}", "Give a path in a folder that can be written");
+
+    private static void WriteTimeline(HostFile file)
+    {
+        using MemoryStream json = new();
+        Timeline.WriteJson(json);
+        json.WriteByte((byte)'\n');
+        Output.Write(file.Descriptor, json.GetBuffer().AsSpan(0, (int)json.Length));
+    }
+}

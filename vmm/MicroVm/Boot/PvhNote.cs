@@ -1,0 +1,47 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using MicroVm.Devices;
+
+namespace MicroVm.Boot;
+
+/// <summary>Finds the PVH entry among the notes of a kernel.</summary>
+internal static class PvhNote
+{
+    /// <summary>The entry that a PT_NOTE segment names, or null if it has none.</summary>
+    /// <exception cref="MicroVmException">The notes are not well-formed.</exception>
+    internal static uint? Find(ImageBytes bytes, in Elf64Phdr p)
+    {
+        if (!bytes.Has(p.Offset, p.FileSize)) throw bytes.Bad("p_filesz", $"0x{p.FileSize:x} at p_offset 0x{p.Offset:x} of the PT_NOTE leads outside of {bytes.Length} bytes", "It looks truncated: copy it again");
+        if (p.FileSize > ElfConst.MaxNoteBytes) throw bytes.Bad("p_filesz", $"0x{p.FileSize:x} of the PT_NOTE is over {ElfConst.MaxNoteBytes} bytes");
+        Span<byte> notes = p.FileSize <= 1024 ? stackalloc byte[(int)p.FileSize] : new byte[p.FileSize];
+        bytes.Read(p.Offset, notes);
+        int header = Unsafe.SizeOf<ElfNote>();
+        while (notes.Length >= header)
+        {
+            ElfNote note = MemoryMarshal.Read<ElfNote>(notes);
+            // Both lengths may be 2^32-1: sums are 64-bit.
+            ulong nameEnd = (ulong)header + Padded(note.NameSize), end = nameEnd + note.DescSize;
+            if (nameEnd > (ulong)notes.Length) throw bytes.Bad("n_namesz", $"{note.NameSize} leads outside of its PT_NOTE");
+            if (end > (ulong)notes.Length) throw bytes.Bad("n_descsz", $"{note.DescSize} leads outside of its PT_NOTE");
+            if (IsEntry(note, notes[header..])) return Entry(bytes, notes[(int)nameEnd..(int)end]);
+            notes = notes[(int)Math.Min(nameEnd + Padded(note.DescSize), (ulong)notes.Length)..];
+        }
+        return null;
+    }
+
+    private static bool IsEntry(in ElfNote note, ReadOnlySpan<byte> name) =>
+        note.Type == PvhConst.NoteType && note.NameSize == sizeof(uint) && MemoryMarshal.Read<uint>(name) == PvhConst.NoteName;
+
+    private static uint Entry(ImageBytes bytes, ReadOnlySpan<byte> description)
+    {
+        ulong entry = description.Length switch
+        {
+            sizeof(uint) => MemoryMarshal.Read<uint>(description),
+            sizeof(ulong) => MemoryMarshal.Read<ulong>(description),
+            _ => throw bytes.Bad("n_descsz", $"of the PVH note is {description.Length}, not 4 or 8"),
+        };
+        return entry <= uint.MaxValue ? (uint)entry : throw bytes.Bad("the PVH note's entry", $"0x{entry:x} is not a 32-bit address");
+    }
+
+    private static ulong Padded(uint size) => ((ulong)size + 3) & ~3ul;
+}

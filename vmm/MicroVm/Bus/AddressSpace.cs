@@ -1,0 +1,52 @@
+namespace MicroVm.Bus;
+
+/// <summary>Who answers at which address: ports, or memory-mapped registers. Look-ups run without a lock on an immutable sorted array; a change swaps the array whole.</summary>
+internal sealed class AddressSpace(string name)
+{
+    private Entry[] _entries = [];
+
+    /// <summary>Name in messages: <c>mmio</c> or <c>pio</c>.</summary>
+    internal string Name { get; } = name;
+
+    /// <summary>Adds a block at <paramref name="start"/>, as many bytes as its declaration says.</summary>
+    /// <exception cref="InvalidOperationException">Something answers there already.</exception>
+    internal void Add(ulong start, IRegisterBlock block)
+    {
+        Entry added = new(start, start + block.Info.Size, block);
+        Entry[] old = _entries;
+        int at = 0;
+        while (at < old.Length && old[at].Start < added.Start) at++;
+        bool overlaps = (at > 0 && old[at - 1].End > added.Start) || (at < old.Length && old[at].Start < added.End);
+        if (overlaps) throw new InvalidOperationException($"{block.Info.Name} overlaps another block at {Name} 0x{start:x}");
+        Volatile.Write(ref _entries, [.. old[..at], added, .. old[at..]]);
+    }
+
+    /// <summary>Takes a block away; accesses under way still reach it.</summary>
+    internal void Remove(IRegisterBlock block) => Volatile.Write(ref _entries, Array.FindAll(_entries, e => e.Block != block));
+
+    /// <summary>The blocks in the order of their addresses.</summary>
+    internal ReadOnlySpan<Entry> Entries => _entries;
+
+    /// <summary>The block at <paramref name="address"/>, or null; an access that leaves the block belongs to nobody.</summary>
+    internal IRegisterBlock? Find(ulong address, int width, out uint offset)
+    {
+        Entry[] entries = Volatile.Read(ref _entries);
+        int low = 0, high = entries.Length - 1;
+        while (low <= high)
+        {
+            int middle = (low + high) >> 1;
+            ref readonly Entry e = ref entries[middle];
+            if (address < e.Start) high = middle - 1;
+            else if (address >= e.End) low = middle + 1;
+            else
+            {
+                offset = (uint)(address - e.Start);
+                return (ulong)width <= e.End - address ? e.Block : null;
+            }
+        }
+        offset = 0;
+        return null;
+    }
+
+    internal readonly record struct Entry(ulong Start, ulong End, IRegisterBlock Block);
+}

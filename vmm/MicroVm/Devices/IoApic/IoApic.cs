@@ -1,0 +1,59 @@
+using MicroVm.Interrupts;
+
+namespace MicroVm.Devices;
+
+/// <summary>The I/O APIC: 82093AA registers in front of the <see cref="InterruptRouter"/>. Every pin is a message route, so every line is an irqfd.</summary>
+public sealed partial class IoApic
+{
+    private const uint VersionWithEoi = 0x20;
+
+    private readonly InterruptRouter _router;
+    private readonly int _pins;
+
+    /// <param name="router">Takes the route of each pin.</param>
+    /// <param name="pins">Pins, 1 to 24. The guest programs each one, at about 26 exits: no more than are used.</param>
+    internal IoApic(InterruptRouter router, int pins)
+    {
+        _router = router;
+        _pins = pins;
+        Initialize();
+    }
+
+    private partial uint ReadVersion() => VersionWithEoi | (uint)(_pins - 1) << 16;
+
+    private partial uint ReadArbitration() => _r.Id;
+
+    private partial uint WriteLow(int index, uint old, uint value)
+    {
+        if (index < _pins) Route(index, value, _r.RedirectionHigh[index]);
+        return value;
+    }
+
+    private partial uint WriteHigh(int index, uint old, uint value)
+    {
+        if (index < _pins) Route(index, _r.RedirectionLow[index], value);
+        return value;
+    }
+
+    // Lines here are edges, so no entry ever has its remote IRR set and nothing waits for this.
+    private partial void EndOfInterrupt(uint value) { }
+
+    /// <summary>KVM saw the local APIC end a level-triggered vector of this controller.</summary>
+    internal void EndOfInterruptFor(byte vector) => EndOfInterrupt(vector);
+
+    private void Route(int pin, uint low, uint high)
+    {
+        _router.Set((uint)pin, Message(low, high), (low & Bits.RedirectionLowMasked) != 0);
+        _router.Flush();
+    }
+
+    /// <summary>A redirection entry as the message that the I/O APIC sends for it (82093AA 3.2.4, SDM 3A 11.11).</summary>
+    internal static MsiMessage Message(uint low, uint high)
+    {
+        ulong address = MsiConst.AddressBase | high >> 24 << (int)MsiConst.DestinationShift;
+        if ((low & Bits.RedirectionLowDestinationMode) != 0) address |= MsiConst.DestinationModeLogical;
+        uint data = low & (Bits.RedirectionLowVector | Bits.RedirectionLowDeliveryMode) | (uint)MsiConst.AssertLevel;
+        if ((low & Bits.RedirectionLowLevelTriggered) != 0) data |= (uint)MsiConst.TriggerLevel;
+        return new MsiMessage(address, data);
+    }
+}

@@ -1,0 +1,40 @@
+using MicroVm.Kvm;
+
+namespace MicroVm.Events;
+
+/// <summary>A kernel event counter: the one currency between guest doorbells, event loops and interrupts.</summary>
+public sealed unsafe class EventFd : IDisposable
+{
+    /// <summary>Makes one with count 0, non-blocking and close-on-exec.</summary>
+    /// <exception cref="MicroVmException">The host has no file descriptors left.</exception>
+    public EventFd()
+    {
+        Fd = Libc.eventfd(0, Libc.EFD_CLOEXEC | Libc.EFD_NONBLOCK);
+        if (Fd < 0) throw MicroVmException.Host("cannot make an event", Libc.Describe(Libc.Errno), "Raise the limit of open files (ulimit -n)");
+    }
+
+    /// <summary>The file descriptor, valid until disposal.</summary>
+    public int Fd { get; private set; }
+
+    /// <summary>Adds 1 to the count and wakes whoever listens. Never blocks: a full counter already says "signalled".</summary>
+    public void Signal()
+    {
+        ulong one = 1;
+        _ = Libc.write(Fd, &one, sizeof(ulong));
+    }
+
+    /// <summary>Takes the count and sets it to 0; returns 0 if nothing was signalled.</summary>
+    public ulong Drain()
+    {
+        ulong count;
+        return Libc.read(Fd, &count, sizeof(ulong)) == sizeof(ulong) ? count : 0;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (Fd < 0) return;
+        _ = Libc.close(Fd);
+        Fd = -1;
+    }
+}

@@ -1,0 +1,111 @@
+using MicroVm.Kvm;
+
+namespace MicroVm.Events;
+
+/// <summary>Something that an <see cref="EventLoop"/> calls when a file descriptor is ready.</summary>
+public interface IEventHandler
+{
+    /// <summary>Handles readiness on the loop's thread. Must not throw for anything that the guest did.</summary>
+    /// <param name="token">What was given to <see cref="EventLoop.Add"/>, for a handler of several descriptors.</param>
+    void OnReady(int token);
+}
+
+/// <summary>One thread that waits for file descriptors and calls their handlers, one at a time. It allocates nothing while it runs.</summary>
+/// <remarks>Lock order: a handler runs with the loop's handler lock held; take block gates before <see cref="Add"/> or <see cref="Remove"/>, never inside a handler.
+/// <see cref="Remove"/> waits for a running handler, so after it returns the handler is not called any more.</remarks>
+public sealed unsafe class EventLoop : IDisposable
+{
+    private const int BatchSize = 16;
+
+    private readonly Lock _handling = new();
+    private readonly EventFd _wake = new();
+    private readonly int _epoll;
+    private readonly string _name;
+    private Slot[] _slots = new Slot[8];
+    private Thread? _thread;
+    private volatile bool _stopping;
+
+    /// <summary>Makes a loop whose thread starts with the first descriptor.</summary>
+    /// <param name="name">Name of the thread.</param>
+    public EventLoop(string name)
+    {
+        _name = name;
+        _epoll = Libc.epoll_create1(Libc.EPOLL_CLOEXEC);
+        if (_epoll < 0) throw MicroVmException.Host("cannot make an event loop", Libc.Describe(Libc.Errno), "Raise the limit of open files (ulimit -n)");
+        Control(Libc.EPOLL_CTL_ADD, _wake.Fd, uint.MaxValue);
+    }
+
+    /// <summary>Calls <paramref name="handler"/> each time <paramref name="fd"/> is readable.</summary>
+    /// <exception cref="MicroVmException">The descriptor cannot be waited for (a regular file).</exception>
+    public void Add(int fd, IEventHandler handler, int token = 0)
+    {
+        lock (_handling)
+        {
+            int index = Array.FindIndex(_slots, static s => s.Handler is null);
+            if (index < 0)
+            {
+                index = _slots.Length;
+                Array.Resize(ref _slots, index * 2);
+            }
+            _slots[index] = new Slot(fd, handler, token);
+            Control(Libc.EPOLL_CTL_ADD, fd, (uint)index);
+            if (_thread is null)
+            {
+                _thread = new Thread(Run, 256 << 10) { Name = _name, IsBackground = true };
+                _thread.Start();
+            }
+        }
+    }
+
+    /// <summary>Stops calling the handler of <paramref name="fd"/>; a call that is under way ends first. Nothing happens if it was not added.</summary>
+    public void Remove(int fd)
+    {
+        lock (_handling)
+        {
+            int index = Array.FindIndex(_slots, s => s.Handler is not null && s.Fd == fd);
+            if (index < 0) return;
+            Control(Libc.EPOLL_CTL_DEL, fd, 0);
+            _slots[index] = default;
+        }
+    }
+
+    /// <summary>Ends the thread. Handlers are not called any more once this returns.</summary>
+    public void Dispose()
+    {
+        if (_stopping) return;
+        _stopping = true;
+        _wake.Signal();
+        if (_thread != Thread.CurrentThread) _thread?.Join();
+        _wake.Dispose();
+        _ = Libc.close(_epoll);
+    }
+
+    private void Run()
+    {
+        Libc.EpollEvent* events = stackalloc Libc.EpollEvent[BatchSize];
+        while (!_stopping)
+        {
+            int count = Libc.epoll_wait(_epoll, events, BatchSize, -1);
+            for (int i = 0; i < count && !_stopping; i++)
+            {
+                uint index = (uint)events[i].Data;
+                lock (_handling)
+                {
+                    // A slot that was removed after epoll_wait returned is empty now.
+                    if (index < (uint)_slots.Length && _slots[index] is { Handler: { } handler } slot) handler.OnReady(slot.Token);
+                }
+            }
+        }
+    }
+
+    private void Control(int operation, int fd, uint index)
+    {
+        Libc.EpollEvent e = new() { Events = Libc.EPOLLIN, Data = index };
+        if (Libc.epoll_ctl(_epoll, operation, fd, &e) != 0 && operation == Libc.EPOLL_CTL_ADD)
+        {
+            throw MicroVmException.Host("cannot wait for a file descriptor", $"{fd}: {Libc.Describe(Libc.Errno)}", "Give a pipe, a socket, a terminal or an event");
+        }
+    }
+
+    private readonly record struct Slot(int Fd, IEventHandler Handler, int Token);
+}

@@ -1,0 +1,65 @@
+using MicroVm.Memory;
+
+namespace MicroVm.Kvm;
+
+/// <summary>System calls over spans and guest memory, so that callers need no pointer. Each call retries EINTR and answers bytes, or minus the error number.</summary>
+internal static unsafe class HostIo
+{
+    /// <summary>Writes some of the bytes.</summary>
+    internal static int Write(int fd, ReadOnlySpan<byte> bytes)
+    {
+        // SAFETY: the span is pinned for the call and bounds it.
+        fixed (byte* p = bytes)
+        {
+            nint n;
+            do n = Libc.write(fd, p, bytes.Length); while (n < 0 && Libc.Errno == Libc.EINTR);
+            return n < 0 ? -Libc.Errno : (int)n;
+        }
+    }
+
+    /// <summary>Reads what is there; 0 at the end.</summary>
+    internal static int Read(int fd, Span<byte> bytes)
+    {
+        // SAFETY: the span is pinned for the call and bounds it.
+        fixed (byte* p = bytes)
+        {
+            nint n;
+            do n = Libc.read(fd, p, bytes.Length); while (n < 0 && Libc.Errno == Libc.EINTR);
+            return n < 0 ? -Libc.Errno : (int)n;
+        }
+    }
+
+    /// <summary>Waits until <paramref name="fd"/> can do one of <paramref name="events"/> or has failed.</summary>
+    /// <returns>True if it is ready; false after <paramref name="milliseconds"/> (-1: never).</returns>
+    internal static bool Wait(int fd, uint events, int milliseconds)
+    {
+        Libc.PollFd p = new() { Fd = fd, Events = (short)events };
+        // EINTR counts as "not yet": every caller waits in a loop.
+        return Libc.poll(&p, 1, milliseconds) > 0;
+    }
+
+    /// <summary>Waits until one of two descriptors is ready; sets which.</summary>
+    internal static void WaitEither(int first, uint firstEvents, int second, uint secondEvents, out bool firstReady, out bool secondReady)
+    {
+        Libc.PollFd* p = stackalloc Libc.PollFd[2];
+        p[0] = new() { Fd = first, Events = (short)firstEvents };
+        p[1] = new() { Fd = second, Events = (short)secondEvents };
+        int n = Libc.poll(p, 2, -1);
+        firstReady = n > 0 && p[0].Returned != 0;
+        secondReady = n > 0 && p[1].Returned != 0;
+    }
+
+    /// <summary>Fills guest memory with random bytes of the host; false if the host has none to give.</summary>
+    internal static bool FillRandom(HostRange range)
+    {
+        ulong done = 0;
+        while (done < range.Length)
+        {
+            // SAFETY: the range is checked guest memory; the count ends inside it. Pieces of 256 bytes and less are never cut short.
+            nint n = Libc.getrandom(range.Address + done, (nint)(range.Length - done), 0);
+            if (n > 0) done += (ulong)n;
+            else if (Libc.Errno != Libc.EINTR) return false;
+        }
+        return true;
+    }
+}

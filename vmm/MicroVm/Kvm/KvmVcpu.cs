@@ -1,0 +1,98 @@
+namespace MicroVm.Kvm;
+
+/// <summary>One vCPU in KVM and its mapped <c>struct kvm_run</c>.</summary>
+internal sealed unsafe class KvmVcpu : IDisposable
+{
+    private readonly int _fd;
+    private readonly int _runSize;
+    private byte* _run;
+
+    internal KvmVcpu(int id, int fd, int runSize)
+    {
+        Id = id;
+        _fd = fd;
+        _runSize = runSize;
+        _run = (byte*)Libc.mmap(null, (nuint)runSize, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_SHARED, fd, 0);
+        if (_run == Libc.MapFailed) throw KvmVm.Failed("cannot map a vCPU", $"number {id}", "Raise the limit of address space (ulimit -v)");
+    }
+
+    internal int Id { get; }
+
+    /// <summary>What the last exit says. A view, nothing is copied.</summary>
+    internal KvmRun Exit => new(_run);
+
+    /// <summary>Makes the next, or the current, <see cref="Run"/> return at once; with a signal to its thread it also ends one that is in the guest.</summary>
+    internal void RequestExit() => _run[KvmRun.ImmediateExitOffset] = 1;
+
+    /// <summary>Runs the guest until something needs this process.</summary>
+    /// <returns>0, or the error number: <see cref="Libc.EINTR"/> after a signal or <see cref="RequestExit"/>.</returns>
+    internal int Run() => Libc.ioctl(_fd, KvmAbi.Run, 0) == 0 ? 0 : Libc.Errno;
+
+    internal void SetCpuid(ReadOnlySpan<KvmAbi.CpuidEntry> entries)
+    {
+        Span<byte> buffer = stackalloc byte[8 + entries.Length * sizeof(KvmAbi.CpuidEntry)];
+        fixed (byte* p = buffer)
+        {
+            // SAFETY: struct kvm_cpuid2 is a count, padding and as many entries as the count says.
+            *(ulong*)p = (uint)entries.Length;
+            entries.CopyTo(new Span<KvmAbi.CpuidEntry>(p + 8, entries.Length));
+            Check(Libc.ioctl(_fd, KvmAbi.SetCpuid2, p), "KVM_SET_CPUID2");
+        }
+    }
+
+    internal void SetMsrs(ReadOnlySpan<KvmAbi.MsrEntry> entries)
+    {
+        Span<byte> buffer = stackalloc byte[8 + entries.Length * sizeof(KvmAbi.MsrEntry)];
+        fixed (byte* p = buffer)
+        {
+            // SAFETY: struct kvm_msrs is a count, padding and as many entries as the count says.
+            *(ulong*)p = (uint)entries.Length;
+            entries.CopyTo(new Span<KvmAbi.MsrEntry>(p + 8, entries.Length));
+            Check(Libc.ioctl(_fd, KvmAbi.SetMsrs, p), "KVM_SET_MSRS");
+        }
+    }
+
+    internal KvmAbi.Registers Registers
+    {
+        get
+        {
+            KvmAbi.Registers r;
+            Check(Libc.ioctl(_fd, KvmAbi.GetRegs, &r), "KVM_GET_REGS");
+            return r;
+        }
+        set => Check(Libc.ioctl(_fd, KvmAbi.SetRegs, &value), "KVM_SET_REGS");
+    }
+
+    internal KvmAbi.SystemRegisters SystemRegisters
+    {
+        get
+        {
+            KvmAbi.SystemRegisters r;
+            Check(Libc.ioctl(_fd, KvmAbi.GetSregs, &r), "KVM_GET_SREGS");
+            return r;
+        }
+        set => Check(Libc.ioctl(_fd, KvmAbi.SetSregs, &value), "KVM_SET_SREGS");
+    }
+
+    /// <summary>Walks the guest's page tables; false if the address is not mapped.</summary>
+    internal bool TryTranslate(ulong linear, out ulong physical)
+    {
+        KvmAbi.Translation t = new() { LinearAddress = linear };
+        bool ok = Libc.ioctl(_fd, KvmAbi.Translate, &t) == 0 && t.Valid != 0;
+        physical = t.PhysicalAddress;
+        return ok;
+    }
+
+    private void Check(int result, string call)
+    {
+        if (result < 0) throw KvmVm.Failed("cannot set up a vCPU", $"number {Id}: {call}", "Run 'microvm doctor'");
+    }
+
+    public void Dispose()
+    {
+        if (_run == null) return;
+        _ = Libc.munmap(_run, (nuint)_runSize);
+        _run = null;
+        _ = Libc.close(_fd);
+    }
+}

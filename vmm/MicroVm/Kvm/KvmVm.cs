@@ -1,0 +1,95 @@
+namespace MicroVm.Kvm;
+
+/// <summary>One virtual machine in KVM. The order of calls matters for start-up: memory slots, then <see cref="SplitIrqchip"/>, then vCPUs, then irqfds and ioeventfds (docs/decisions/0001).</summary>
+internal sealed unsafe class KvmVm(int fd, int runSize) : IDisposable
+{
+    private uint _nextSlot;
+
+    /// <summary>Gives the guest memory: <paramref name="length"/> bytes at <paramref name="guestAddress"/>. Read-only memory exits on writes.</summary>
+    internal uint AddMemory(ulong guestAddress, ulong length, nint hostAddress, bool readOnly = false)
+    {
+        KvmAbi.UserMemoryRegion region = new()
+        {
+            Slot = _nextSlot,
+            Flags = readOnly ? KvmAbi.MemoryReadOnly : 0,
+            GuestAddress = guestAddress,
+            Size = length,
+            HostAddress = (ulong)hostAddress,
+        };
+        Check(Libc.ioctl(fd, KvmAbi.SetUserMemoryRegion, &region), "cannot give memory to the guest", "KVM_SET_USER_MEMORY_REGION");
+        return _nextSlot++;
+    }
+
+    /// <summary>Three pages that KVM may use on Intel processors without unrestricted guest mode. Nothing of the guest's may be there.</summary>
+    internal void SetTssAddress(uint address) => Check(Libc.ioctl(fd, KvmAbi.SetTssAddress, (nint)address), "cannot set up the machine", "KVM_SET_TSS_ADDR");
+
+    /// <summary>Local APICs in KVM, the I/O APIC here. Must come before the first vCPU.</summary>
+    /// <param name="pins">GSIs 0 to <paramref name="pins"/>-1 belong to the I/O APIC.</param>
+    internal void SplitIrqchip(uint pins)
+    {
+        KvmAbi.Capability cap = new() { Cap = KvmAbi.CapSplitIrqchip, Argument0 = pins };
+        Check(Libc.ioctl(fd, KvmAbi.EnableCap, &cap), "this KVM has no split interrupt controller", "KVM_CAP_SPLIT_IRQCHIP");
+    }
+
+    /// <summary>Makes vCPU <paramref name="id"/>, which is also its APIC id.</summary>
+    internal KvmVcpu CreateVcpu(int id)
+    {
+        int vcpu = Libc.ioctl(fd, KvmAbi.CreateVcpu, id);
+        if (vcpu < 0) throw Failed("cannot make a vCPU", $"number {id}: KVM_CREATE_VCPU", "Ask for fewer with --cpus");
+        return new KvmVcpu(id, vcpu, runSize);
+    }
+
+    /// <summary>Replaces the whole table of interrupt routes; costs a grace period, so batch.</summary>
+    internal void SetRoutes(ReadOnlySpan<KvmAbi.RoutingEntry> routes)
+    {
+        Span<byte> buffer = stackalloc byte[8 + routes.Length * sizeof(KvmAbi.RoutingEntry)];
+        fixed (byte* p = buffer)
+        {
+            // SAFETY: struct kvm_irq_routing is a count, flags and as many entries as the count says.
+            *(uint*)p = (uint)routes.Length;
+            *(uint*)(p + 4) = 0;
+            routes.CopyTo(new Span<KvmAbi.RoutingEntry>(p + 8, routes.Length));
+            Check(Libc.ioctl(fd, KvmAbi.SetGsiRouting, p), "cannot route interrupts", "KVM_SET_GSI_ROUTING");
+        }
+    }
+
+    /// <summary>Connects an event to a GSI: each signal becomes the message of that GSI's route. A signal that is already pending is delivered at once.</summary>
+    internal void ConnectIrqFd(int eventFd, uint gsi) => IrqFd(eventFd, gsi, 0);
+
+    /// <summary>Disconnects it again; later signals stay counted in the event.</summary>
+    internal void DisconnectIrqFd(int eventFd, uint gsi) => IrqFd(eventFd, gsi, KvmAbi.IrqFdDeassign);
+
+    /// <summary>Lets KVM turn a guest write into a signal of <paramref name="eventFd"/>.</summary>
+    /// <param name="address">Guest physical address or port.</param>
+    /// <param name="length">Width in bytes, or 0 for any (only without a match).</param>
+    /// <param name="match">Only this value, or null for any.</param>
+    /// <param name="eventFd">The event.</param>
+    internal void AddIoEventFd(ulong address, uint length, ulong? match, int eventFd)
+    {
+        KvmAbi.IoEventFdRequest request = new()
+        {
+            Datamatch = match ?? 0,
+            Address = address,
+            Length = length,
+            Fd = eventFd,
+            Flags = match is null ? 0 : KvmAbi.IoEventFdDatamatch,
+        };
+        Check(Libc.ioctl(fd, KvmAbi.IoEventFd, &request), "cannot register a doorbell", "KVM_IOEVENTFD");
+    }
+
+    private void IrqFd(int eventFd, uint gsi, uint flags)
+    {
+        KvmAbi.IrqFdRequest request = new() { Fd = (uint)eventFd, Gsi = gsi, Flags = flags };
+        Check(Libc.ioctl(fd, KvmAbi.IrqFd, &request), "cannot connect an interrupt", "KVM_IRQFD");
+    }
+
+    private static void Check(int result, string what, string call)
+    {
+        if (result < 0) throw Failed(what, call, "Run 'microvm doctor'");
+    }
+
+    internal static MicroVmException Failed(string what, string call, string remedy) =>
+        MicroVmException.Host(what, $"{call}: {Libc.Describe(Libc.Errno)}", remedy);
+
+    public void Dispose() => _ = Libc.close(fd);
+}

@@ -1,0 +1,79 @@
+using MicroVm.Events;
+using MicroVm.Kvm;
+
+namespace MicroVm;
+
+/// <summary>The host's side of a serial port or console: descriptors, the two pumps between them and the device, and the stream where the caller asked for one.</summary>
+internal sealed class ConsoleAttachment : IDisposable
+{
+    private const int StandardInput = 0, StandardOutput = 1;
+
+    private readonly List<IDisposable> _owned = [];
+    private readonly string _name;
+    private readonly int _input = -1;
+    private InputPump? _pump;
+
+    private ConsoleAttachment(ConsoleEndpoint endpoint, string name)
+    {
+        _name = name;
+        int output = -1;
+        switch (endpoint)
+        {
+            case ConsoleEndpoint.StandardIoEndpoint: (_input, output) = (StandardInput, StandardOutput); break;
+            case ConsoleEndpoint.DescriptorEndpoint d: (_input, output) = (d.Input, d.Output); break;
+            case ConsoleEndpoint.FileEndpoint f: output = Own(Create(f.Path)).Descriptor; break;
+            case ConsoleEndpoint.StreamEndpoint:
+                ConsoleStream stream = Own(new ConsoleStream());
+                Stream = stream;
+                (_input, output) = (stream.GuestInput, stream.GuestOutput);
+                break;
+        }
+        Output = Own(new OutputPump(output, name));
+    }
+
+    /// <summary>Attaches to <paramref name="endpoint"/>; null for <see cref="ConsoleEndpoint.None"/>.</summary>
+    /// <exception cref="MicroVmException">The file cannot be made.</exception>
+    internal static ConsoleAttachment? TryAttach(ConsoleEndpoint endpoint, string name) =>
+        endpoint is ConsoleEndpoint.NoEndpoint ? null : new ConsoleAttachment(endpoint, name);
+
+    /// <summary>Takes the guest's output.</summary>
+    internal OutputPump Output { get; }
+
+    /// <summary>The caller's end, with <see cref="ConsoleEndpoint.Stream"/>.</summary>
+    internal Stream? Stream { get; }
+
+    /// <summary>Names the device that takes the input; reading starts with <see cref="Start"/>.</summary>
+    internal InputPump? Feed(IInputSink sink) => _input < 0 ? null : _pump = Own(new InputPump(_input, sink, _name + "-in"));
+
+    /// <summary>Takes the monitor's own keys out of the input.</summary>
+    internal void FilterKeys(EscapeFilter escape)
+    {
+        if (_pump is not null) _pump.Escape = escape;
+    }
+
+    /// <summary>Starts reading input.</summary>
+    internal void Start() => _pump?.Start();
+
+    /// <summary>Lets the last output reach its reader, for a time; a stream's reader then sees the end.</summary>
+    internal void Finish(TimeSpan time)
+    {
+        _ = Output.TryFlush(time);
+        (Stream as ConsoleStream)?.EndOutput();
+    }
+
+    public void Dispose()
+    {
+        for (int i = _owned.Count - 1; i >= 0; i--) _owned[i].Dispose();
+        _owned.Clear();
+    }
+
+    private static HostFile Create(string path) =>
+        HostFile.TryOpen(path, Libc.O_WRONLY | Libc.O_CREAT | Libc.O_TRUNC, out int error, mode: 0x180 /* 0600 */)
+        ?? throw MicroVmException.Host("cannot make the output file", $"{path}: {Libc.Describe(error)}", "Give a path in a folder that can be written");
+
+    private T Own<T>(T part) where T : IDisposable
+    {
+        _owned.Add(part);
+        return part;
+    }
+}

@@ -1,0 +1,103 @@
+using MicroVm.Diagnostics;
+using MicroVm.Events;
+using MicroVm.Kvm;
+
+namespace MicroVm;
+
+/// <summary>One virtual machine: made by <see cref="Create"/>, run once, ended by its guest or by <see cref="Stop"/>. Several may live in one process.</summary>
+/// <example><code>
+/// await using Machine machine = Machine.Create(new MachineOptions { Kernel = "vmlinuz", Initrd = "initrd", Serial = ConsoleEndpoint.StandardIo });
+/// MachineResult end = await machine.RunAsync();
+/// </code></example>
+public sealed class Machine : IDisposable, IAsyncDisposable
+{
+    private static readonly TimeSpan FlushTime = TimeSpan.FromSeconds(2);
+
+    private readonly MachineParts _parts;
+    private int _started;
+    private bool _disposed;
+
+    internal Machine(MachineParts parts)
+    {
+        _parts = parts;
+        parts.End.OnEnd(KickAll);
+    }
+
+    /// <summary>The parts, for <c>explain</c>, benchmarks and tests.</summary>
+    internal MachineParts Parts => _parts;
+
+    /// <summary>Builds the machine up to its first instruction.</summary>
+    /// <exception cref="MicroVmException">Something that <paramref name="options"/> names cannot be used, or the host refused.</exception>
+    public static Machine Create(MachineOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        return new MachineBuilder(options).Build();
+    }
+
+    /// <summary>The guest's serial port as a stream, with <see cref="ConsoleEndpoint.Stream"/>.</summary>
+    public Stream SerialStream => _parts.Serial?.Stream ?? throw new InvalidOperationException("Serial is not ConsoleEndpoint.Stream");
+
+    /// <summary>The guest's virtio console as a stream, with <see cref="ConsoleEndpoint.Stream"/>.</summary>
+    public Stream ConsoleStream => _parts.Console?.Stream ?? throw new InvalidOperationException("Console is not ConsoleEndpoint.Stream");
+
+    /// <summary>Runs until the machine ends; vCPU 0 runs on the calling thread.</summary>
+    /// <exception cref="InvalidOperationException">It has run already.</exception>
+    public MachineResult Run()
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        if (Interlocked.Exchange(ref _started, 1) != 0) throw new InvalidOperationException("a machine runs once");
+        _parts.Serial?.Start();
+        _parts.Console?.Start();
+        foreach (Vcpu vcpu in _parts.Vcpus.AsSpan(1)) vcpu.Start();
+        Timeline.Mark("run");
+        _parts.Vcpus[0].Run();
+        foreach (Vcpu vcpu in _parts.Vcpus.AsSpan(1)) vcpu.Join();
+        Timeline.Mark("end");
+        _parts.Serial?.Finish(FlushTime);
+        _parts.Console?.Finish(FlushTime);
+        return _parts.End.Result;
+    }
+
+    /// <summary>Runs on a thread of its own. Cancelling stops the guest; the result then says <see cref="EndReason.Stopped"/>.</summary>
+    public async Task<MachineResult> RunAsync(CancellationToken cancellation = default)
+    {
+        using CancellationTokenRegistration registration = cancellation.Register(() => Stop("cancelled"));
+        return await Task.Factory.StartNew(Run, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).ConfigureAwait(false);
+    }
+
+    /// <summary>Ends the guest at once, as if its power were cut; from any thread, more than once, before or after the start.</summary>
+    /// <param name="why">For the result's description.</param>
+    public void Stop(string why) => _parts.End.Set(new MachineResult(EndReason.Stopped, MachineResult.StoppedCode, why, null));
+
+    /// <summary>Presses the power button: a guest with an ACPI button driver shuts itself down.</summary>
+    public void PressPowerButton() => _parts.Ged.PressPowerButton();
+
+    /// <summary>Takes the monitor's own keys out of what is typed for the guest; before <see cref="Run"/>.</summary>
+    internal void FilterKeys(EscapeFilter escape)
+    {
+        _parts.Serial?.FilterKeys(escape);
+        _parts.Console?.FilterKeys(escape);
+    }
+
+    private void KickAll()
+    {
+        foreach (Vcpu vcpu in _parts.Vcpus) vcpu.Kick();
+    }
+
+    /// <summary>Stops the guest if it runs, and gives everything back: threads, descriptors, memory.</summary>
+    public void Dispose()
+    {
+        if (_disposed) return;
+        _disposed = true;
+        Stop("disposed");
+        foreach (Vcpu vcpu in _parts.Vcpus) vcpu.Join();
+        _parts.Owned.Dispose();
+    }
+
+    /// <inheritdoc/>
+    public ValueTask DisposeAsync()
+    {
+        Dispose();
+        return ValueTask.CompletedTask;
+    }
+}

@@ -1,0 +1,47 @@
+using MicroVm.Devices;
+
+namespace MicroVm;
+
+/// <summary>Decides, once, how the machine ended: the first word counts, whoever says it. Everything that runs watches <see cref="Requested"/>.</summary>
+internal sealed class MachineEnd : IPowerSink
+{
+    private readonly Lock _lock = new();
+    private MachineResult? _result;
+    private Action? _onEnd;
+    private volatile bool _requested;
+
+    /// <summary>The machine is ending; vCPUs leave their loops.</summary>
+    internal bool Requested => _requested;
+
+    /// <summary>How it ended.</summary>
+    internal MachineResult Result => _result ?? throw new InvalidOperationException("the machine has not ended");
+
+    /// <summary>Called once, on the thread that ends the machine, or at once if it has ended.</summary>
+    internal void OnEnd(Action action)
+    {
+        lock (_lock) _onEnd = action;
+        if (_requested) action();
+    }
+
+    /// <summary>Ends the machine, unless it has ended already.</summary>
+    internal void Set(MachineResult result)
+    {
+        Action? action;
+        lock (_lock)
+        {
+            if (_requested) return;
+            _result = result;
+            _requested = true;
+            action = _onEnd;
+        }
+        action?.Invoke();
+    }
+
+    public void OnPower(PowerEvent what, byte code) => Set(what switch
+    {
+        PowerEvent.Exit => new MachineResult(EndReason.GuestExit, code, $"the guest ended with code {code}", null),
+        PowerEvent.PowerOff => new MachineResult(EndReason.PowerOff, 0, "the guest powered off", null),
+        PowerEvent.Reset => new MachineResult(EndReason.Reset, 0, "the guest asked for a reset", null),
+        _ => new MachineResult(EndReason.Panic, MachineResult.CrashedCode, "the guest's kernel panicked", null),
+    });
+}

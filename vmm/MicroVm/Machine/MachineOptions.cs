@@ -1,0 +1,82 @@
+namespace MicroVm;
+
+/// <summary>What to boot and with which devices. Validated by <see cref="Machine.Create"/>.</summary>
+public sealed record MachineOptions
+{
+    /// <summary>Most vCPUs of one machine.</summary>
+    public const int MaxCpus = 64;
+
+    /// <summary>Kernel file: bzImage of any compression, or ELF.</summary>
+    public required string Kernel { get; init; }
+
+    /// <summary>Initial RAM disk file.</summary>
+    public string? Initrd { get; init; }
+
+    /// <summary>Kernel command line, at most 2047 bytes.</summary>
+    public string CommandLine { get; init; } = "console=ttyS0 panic=-1";
+
+    /// <summary>vCPUs, 1 to <see cref="MaxCpus"/>.</summary>
+    public int Cpus { get; init; } = 1;
+
+    /// <summary>Bytes of guest memory; at least 2 MiB, rounded up to a page.</summary>
+    public ulong MemoryBytes { get; init; } = 256UL << 20;
+
+    /// <summary>virtio block devices in the order of /dev/vda, /dev/vdb and so on.</summary>
+    public IReadOnlyList<DiskOptions> Disks { get; init; } = [];
+
+    /// <summary>A virtio entropy device.</summary>
+    public bool Rng { get; init; }
+
+    /// <summary>What the serial port (ttyS0) is connected to; <see cref="ConsoleEndpoint.None"/> leaves it out of the machine.</summary>
+    public ConsoleEndpoint Serial { get; init; } = ConsoleEndpoint.None;
+
+    /// <summary>What the virtio console (hvc0) is connected to.</summary>
+    public ConsoleEndpoint Console { get; init; } = ConsoleEndpoint.None;
+
+    /// <summary>Gets a line for each guest access of the chosen kinds; null to trace nothing.</summary>
+    public TraceOptions? Trace { get; init; }
+
+    /// <summary>Keeps unpacked kernels for the next start.</summary>
+    public bool KernelCache { get; init; } = true;
+}
+
+/// <summary>A disk.</summary>
+/// <param name="Path">Raw image or block device.</param>
+/// <param name="ReadOnly">The guest cannot write it, and the file is opened so.</param>
+/// <param name="Serial">Up to 20 ASCII characters that the guest can read, or null.</param>
+public sealed record DiskOptions(string Path, bool ReadOnly = false, string? Serial = null);
+
+/// <summary>Which accesses are traced, and to where.</summary>
+/// <param name="Categories">Kinds: <c>mmio</c>, <c>pio</c>, <c>all</c>, or names of blocks such as <c>virtio-mmio</c>.</param>
+/// <param name="Output">Gets one line an access.</param>
+public sealed record TraceOptions(IReadOnlyCollection<string> Categories, TextWriter Output);
+
+/// <summary>What a serial port or console is connected to.</summary>
+public abstract record ConsoleEndpoint
+{
+    private ConsoleEndpoint() { }
+
+    /// <summary>No device.</summary>
+    public static ConsoleEndpoint None { get; } = new NoEndpoint();
+
+    /// <summary>Input from standard input, output to standard output. A terminal stays in the mode that it is in: <c>microvm</c> makes it raw.</summary>
+    public static ConsoleEndpoint StandardIo { get; } = new StandardIoEndpoint();
+
+    /// <summary>Output only, to standard output.</summary>
+    public static ConsoleEndpoint StandardOutput { get; } = new DescriptorEndpoint(-1, 1);
+
+    /// <summary>A stream of this program: <see cref="Machine.SerialStream"/> or <see cref="Machine.ConsoleStream"/>.</summary>
+    public static ConsoleEndpoint Stream { get; } = new StreamEndpoint();
+
+    /// <summary>Output only, to a file that is created or emptied.</summary>
+    public static ConsoleEndpoint File(string path) => new FileEndpoint(path);
+
+    /// <summary>Open file descriptors, which stay the caller's; -1 for none.</summary>
+    public static ConsoleEndpoint Descriptors(int input, int output) => new DescriptorEndpoint(input, output);
+
+    internal sealed record NoEndpoint : ConsoleEndpoint;
+    internal sealed record StandardIoEndpoint : ConsoleEndpoint;
+    internal sealed record StreamEndpoint : ConsoleEndpoint;
+    internal sealed record FileEndpoint(string Path) : ConsoleEndpoint;
+    internal sealed record DescriptorEndpoint(int Input, int Output) : ConsoleEndpoint;
+}

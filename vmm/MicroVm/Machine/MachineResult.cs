@@ -1,0 +1,32 @@
+namespace MicroVm;
+
+/// <summary>How a machine came to its end.</summary>
+public enum EndReason
+{
+    /// <summary>The guest wrote its exit code to the exit port.</summary>
+    GuestExit,
+    /// <summary>The guest powered off.</summary>
+    PowerOff,
+    /// <summary>The guest asked for a reset. A machine runs once; whoever wants a reboot starts another.</summary>
+    Reset,
+    /// <summary>The guest's kernel reported a panic.</summary>
+    Panic,
+    /// <summary>Triple fault, or something that KVM could not go on after.</summary>
+    Crash,
+    /// <summary>Stopped from outside.</summary>
+    Stopped,
+}
+
+/// <summary>The end of a machine.</summary>
+/// <param name="Reason">What ended it.</param>
+/// <param name="ExitCode">The guest's code (0-255) with <see cref="EndReason.GuestExit"/>, 0 after power-off and reset, 123 after a panic or crash, 125 when it was stopped.</param>
+/// <param name="Description">One line that says what happened, for people.</param>
+/// <param name="CrashReport">After a crash: registers, code around the instruction pointer, the last accesses. Else null.</param>
+public sealed record MachineResult(EndReason Reason, int ExitCode, string Description, string? CrashReport)
+{
+    /// <summary>Exit code of a guest that crashed.</summary>
+    public const int CrashedCode = 123;
+
+    /// <summary>Exit code of a machine that was stopped before its guest ended it.</summary>
+    public const int StoppedCode = 125;
+}

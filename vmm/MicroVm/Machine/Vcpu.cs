@@ -1,0 +1,102 @@
+using MicroVm.Bus;
+using MicroVm.Devices;
+using MicroVm.Diagnostics;
+using MicroVm.Kvm;
+
+namespace MicroVm;
+
+/// <summary>One vCPU: a thread that enters the guest, hands its accesses to the buses and leaves when the machine ends.</summary>
+/// <remarks>Between two calls of <c>KVM_RUN</c> nothing is allocated and nothing waits for I/O.</remarks>
+internal sealed class Vcpu(KvmVcpu kvm, GuestBus ports, GuestBus mmio, IoApic ioApic, MachineEnd end, Func<KvmVcpu, string, string> describeCrash) : IDisposable
+{
+    private Thread? _thread;
+    private volatile int _threadId;
+
+    internal KvmVcpu Kvm => kvm;
+
+    /// <summary>Exits to this process so far.</summary>
+    internal long Exits { get; private set; }
+
+    /// <summary>Starts a thread for this vCPU.</summary>
+    internal void Start()
+    {
+        _thread = new Thread(Run, maxStackSize: 256 << 10) { Name = $"vcpu{kvm.Id}", IsBackground = true };
+        _thread.Start();
+    }
+
+    /// <summary>Waits until the thread has left the guest for good.</summary>
+    internal void Join() => _thread?.Join();
+
+    /// <summary>Brings the vCPU out of the guest. The order matters: first the flag that the next entry sees, then the signal for the current one.</summary>
+    internal void Kick()
+    {
+        kvm.RequestExit();
+        int thread = _threadId;
+        if (thread != 0 && thread != Libc.gettid()) KickSignal.Send(thread);
+    }
+
+    /// <summary>Runs the vCPU on the calling thread until the machine ends.</summary>
+    internal void Run()
+    {
+        _threadId = Libc.gettid();
+        try
+        {
+            while (!end.Requested) Enter();
+        }
+        catch (Exception e)
+        {
+            // A bug here must end the machine with its name, not leave a guest that hangs.
+            end.Set(new MachineResult(EndReason.Crash, MachineResult.StoppedCode, $"the monitor failed on vcpu{kvm.Id}: {e.Message}", e.ToString()));
+        }
+        finally
+        {
+            _threadId = 0;
+        }
+    }
+
+    private void Enter()
+    {
+        int error = kvm.Run();
+        Exits++;
+        if (error == 0) Handle(kvm.Exit);
+        else if (error is not (Libc.EINTR or Libc.EAGAIN)) Crash($"KVM_RUN: {Libc.Describe(error)}");
+    }
+
+    private void Handle(KvmRun exit)
+    {
+        switch (exit.Reason)
+        {
+            case KvmAbi.ExitReason.Io: HandlePort(exit); break;
+            case KvmAbi.ExitReason.Mmio: HandleMmio(exit); break;
+            case KvmAbi.ExitReason.IoApicEoi: ioApic.EndOfInterruptFor(exit.EoiVector); break;
+            case KvmAbi.ExitReason.Intr: break;
+            case KvmAbi.ExitReason.Shutdown: Crash("triple fault"); break;
+            case KvmAbi.ExitReason.InternalError: Crash($"KVM could not emulate an instruction (internal error {exit.InternalSuberror})"); break;
+            case KvmAbi.ExitReason.FailEntry: Crash($"the processor refused to enter the guest (reason 0x{exit.HardwareReason:x})"); break;
+            case KvmAbi.ExitReason.SystemEvent: Crash($"system event {exit.SystemEventType}"); break;
+            default: Crash($"KVM exit {(uint)exit.Reason}"); break;
+        }
+    }
+
+    private void HandlePort(KvmRun exit)
+    {
+        (ushort port, int width) = (exit.IoPort, exit.IoWidth);
+        // More than one item: a string instruction.
+        for (uint i = 0; i < exit.IoCount; i++)
+        {
+            if (exit.IoIsWrite) ports.Write(kvm.Id, port, width, exit.LoadIo(i));
+            else exit.StoreIo(i, ports.Read(kvm.Id, port, width));
+        }
+    }
+
+    private void HandleMmio(KvmRun exit)
+    {
+        if (exit.MmioIsWrite) mmio.Write(kvm.Id, exit.MmioAddress, exit.MmioWidth, exit.MmioValue);
+        else exit.MmioValue = mmio.Read(kvm.Id, exit.MmioAddress, exit.MmioWidth);
+    }
+
+    private void Crash(string why) =>
+        end.Set(new MachineResult(EndReason.Crash, MachineResult.CrashedCode, $"the guest crashed: {why}", describeCrash(kvm, why)));
+
+    public void Dispose() => kvm.Dispose();
+}

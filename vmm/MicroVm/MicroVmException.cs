@@ -1,0 +1,39 @@
+namespace MicroVm;
+
+/// <summary>Whose fault a failure is; the value is the exit code of <c>microvm</c>.</summary>
+public enum FailureKind
+{
+    /// <summary>The host or this monitor could not do its part.</summary>
+    Host = 125,
+    /// <summary>The kernel, the initial RAM disk or a disk could not be used.</summary>
+    Image = 126,
+    /// <summary>The configuration asks for something that cannot be.</summary>
+    Usage = 127,
+}
+
+/// <summary>A failure that the caller can act on. Thrown once, at the edge where the host refused.</summary>
+/// <param name="kind">Whose fault it is.</param>
+/// <param name="what">What failed, without a full stop: "cannot open the kernel".</param>
+/// <param name="where">The thing that it failed on: a path, a flag, a field of a header.</param>
+/// <param name="remedy">What to try, a sentence without its full stop; a question keeps its mark.</param>
+public sealed class MicroVmException(FailureKind kind, string what, string where, string remedy)
+    : Exception($"{what}, {where}. {remedy}{(remedy.EndsWith('?') ? "" : ".")}")
+{
+    /// <summary>Whose fault it is.</summary>
+    public FailureKind Kind { get; } = kind;
+
+    /// <summary>What failed.</summary>
+    public string What { get; } = what;
+
+    /// <summary>The thing that it failed on.</summary>
+    public string Where { get; } = where;
+
+    /// <summary>What to try.</summary>
+    public string Remedy { get; } = remedy;
+
+    internal static MicroVmException Host(string what, string where, string remedy) => new(FailureKind.Host, what, where, remedy);
+
+    internal static MicroVmException Image(string what, string where, string remedy) => new(FailureKind.Image, what, where, remedy);
+
+    internal static MicroVmException Usage(string what, string where, string remedy) => new(FailureKind.Usage, what, where, remedy);
+}

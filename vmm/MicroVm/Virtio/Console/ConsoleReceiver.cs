@@ -1,0 +1,52 @@
+using MicroVm.Events;
+using MicroVm.Virtio.Queue;
+
+namespace MicroVm.Virtio.Console;
+
+/// <summary>The receive queue for as long as an activation lasts: brings waiting bytes and the guest's buffers together, whichever comes first.</summary>
+internal sealed class ConsoleReceiver(EventLoop loop, Virtqueue queue, ConsoleInput input, IVirtioTransport transport) : IEventHandler
+{
+    private const int KickToken = 0, ArrivedToken = 1;
+
+    private volatile bool _stopping;
+    private bool _reported;
+
+    internal void Start()
+    {
+        loop.Add(queue.Setup.Kick.Fd, this, KickToken);
+        loop.Add(input.Arrived.Fd, this, ArrivedToken);
+        // What came before the driver did.
+        input.Arrived.Signal();
+    }
+
+    internal void Stop()
+    {
+        _stopping = true;
+        loop.Remove(queue.Setup.Kick.Fd);
+        loop.Remove(input.Arrived.Fd);
+    }
+
+    public void OnReady(int token)
+    {
+        if (token == KickToken) queue.Setup.Kick.Drain();
+        else input.Arrived.Drain();
+        if (_stopping || _reported) return;
+        // Without bytes to give, the guest's buffers are of no interest.
+        queue.SuppressKicks();
+        int budget = QueueService.Budget;
+        do
+        {
+            while (budget-- > 0 && !input.IsEmpty && queue.TryPop(out Chain chain)) queue.Push(chain.Head, input.MoveTo(ref chain.Writable));
+        }
+        while (budget > 0 && !input.IsEmpty && queue.EnableKicks());
+        if (queue.TakeSignal()) transport.Signal(queue.Setup.Index);
+        if (queue.Fault != QueueFault.None) Report();
+        else if (budget <= 0) input.Arrived.Signal();
+    }
+
+    private void Report()
+    {
+        _reported = true;
+        transport.QueueBroken(queue.Setup.Index, queue.Fault);
+    }
+}

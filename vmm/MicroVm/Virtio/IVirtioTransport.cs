@@ -1,0 +1,23 @@
+using MicroVm.Memory;
+using MicroVm.Virtio.Queue;
+
+namespace MicroVm.Virtio;
+
+/// <summary>All that a virtio device knows of the way it is attached. Callable from any thread, also inside <see cref="VirtioDevice.Activate"/> and an access to the device's configuration.</summary>
+public interface IVirtioTransport
+{
+    /// <summary>Interrupts the driver for used buffers. The caller has asked <see cref="Virtqueue.TakeSignal"/>.</summary>
+    void Signal(int queue);
+
+    /// <summary>The configuration space reads differently now: the driver is told once it runs.</summary>
+    void ConfigChanged();
+
+    /// <summary>The driver broke a queue: the device asks for a reset. Logged at a limited rate.</summary>
+    void QueueBroken(int queue, QueueFault fault);
+}
+
+/// <summary>What a device gets when the driver says that it is ready, all of it checked and final.</summary>
+/// <param name="Memory">The guest's memory; outlives the activation.</param>
+/// <param name="Features">Features agreed on.</param>
+/// <param name="Queues">One per queue of the device, null where the driver did not set one up.</param>
+public readonly record struct ActivationContext(GuestMemory Memory, ulong Features, IReadOnlyList<QueueSetup?> Queues);

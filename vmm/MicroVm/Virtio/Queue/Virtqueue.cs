@@ -1,0 +1,124 @@
+using System.Runtime.CompilerServices;
+using MicroVm.Devices;
+using MicroVm.Memory;
+
+namespace MicroVm.Virtio.Queue;
+
+/// <summary>The device's side of one split queue (Virtio 1.2, 2.7). One thread uses it at a time; it allocates nothing after construction.</summary>
+/// <remarks>The guest writes its half at any moment: ring entries are copied once, descriptors too. The first thing that is wrong breaks the queue for good:
+/// after that nothing of it is read or written, and only a reset of the device helps.</remarks>
+public sealed class Virtqueue
+{
+    private readonly QueueSetup _setup;
+    private readonly ChainWalker _walker;
+    private readonly HostRange _available, _used;
+    private readonly int _mask;
+    // Heads between _next and _fetched: seen in the available ring, not yet popped.
+    private readonly ushort[] _heads;
+    // A bit for each head that the driver made available and that was not used yet.
+    private readonly ulong[] _owned;
+    private ushort _fetched, _next, _usedIndex, _signalled;
+
+    /// <summary>Starts at index 0 of both rings.</summary>
+    public Virtqueue(QueueSetup setup, GuestMemory memory)
+    {
+        _setup = setup;
+        _walker = new ChainWalker(setup, memory);
+        _available = setup.Available;
+        _used = setup.Used;
+        _mask = setup.Size - 1;
+        _heads = new ushort[setup.Size];
+        _owned = new ulong[(setup.Size + 63) / 64];
+    }
+
+    /// <summary>What it was made from.</summary>
+    public QueueSetup Setup => _setup;
+
+    /// <summary>Why the queue is broken, or <see cref="QueueFault.None"/>.</summary>
+    public QueueFault Fault { get; private set; }
+
+    /// <summary>Chains used so far, modulo 2^16.</summary>
+    public ushort UsedIndex => _usedIndex;
+
+    /// <summary>Takes the next chain; false if there is none or the queue is broken.</summary>
+    public bool TryPop(out Chain chain)
+    {
+        chain = default;
+        if (Fault != QueueFault.None || (_next == _fetched && !Fetch())) return false;
+        QueueFault fault = _walker.Walk(_heads[_next & _mask], ref chain);
+        _next++;
+        return fault == QueueFault.None || Break(fault);
+    }
+
+    /// <summary>Gives a chain back to the driver and publishes it.</summary>
+    /// <param name="head">The chain.</param>
+    /// <param name="written">Bytes that were written into its buffers, from the first on.</param>
+    public void Push(ushort head, uint written)
+    {
+        if (Fault != QueueFault.None) return;
+        _owned[head >> 6] &= ~(1UL << (head & 63));
+        ulong offset = VirtqConst.RingEntries + (ulong)(_usedIndex & _mask) * (ulong)Unsafe.SizeOf<VirtqUsedElem>();
+        _used.Store(offset, new VirtqUsedElem { Id = head, Len = written });
+        _usedIndex++;
+        _used.StoreIndex(VirtqConst.RingIndex, _usedIndex);
+    }
+
+    /// <summary>Whether the driver wants an interrupt for what was pushed since the last call.</summary>
+    public bool TakeSignal()
+    {
+        ushort now = _usedIndex, before = _signalled;
+        if (now == before || Fault != QueueFault.None) return false;
+        _signalled = now;
+        // The index must be visible before the driver's wish is read: the driver writes its wish and then looks at the index (2.7.7, 2.7.10).
+        Interlocked.MemoryBarrier();
+        if (!_setup.EventIndex) return (_available.LoadIndex(VirtqConst.RingFlags) & VirtqConst.AvailNoInterrupt) == 0;
+        ushort wanted = _available.LoadIndex(_setup.UsedEventOffset);
+        return (ushort)(now - wanted - 1) < (ushort)(now - before);
+    }
+
+    /// <summary>Tells the driver that kicks are not needed while this side looks at the queue anyway.</summary>
+    public void SuppressKicks()
+    {
+        // With EVENT_IDX the old avail_event lies behind already and silences the driver.
+        if (!_setup.EventIndex && Fault == QueueFault.None) _used.StoreIndex(VirtqConst.RingFlags, VirtqConst.UsedNoNotify);
+    }
+
+    /// <summary>Asks for a kick with the next chain.</summary>
+    /// <returns>True if one came in the meantime, for which no kick may come: go on popping.</returns>
+    public bool EnableKicks()
+    {
+        if (Fault != QueueFault.None) return false;
+        if (_setup.EventIndex) _used.StoreIndex(_setup.AvailEventOffset, _fetched);
+        else _used.StoreIndex(VirtqConst.RingFlags, 0);
+        // The wish must be visible before the index is read: the driver does it the other way round.
+        Interlocked.MemoryBarrier();
+        return _next != _fetched || _available.LoadIndex(VirtqConst.RingIndex) != _fetched;
+    }
+
+    /// <summary>Gives the queue up; always false.</summary>
+    public bool Break(QueueFault fault)
+    {
+        if (Fault == QueueFault.None) Fault = fault;
+        return false;
+    }
+
+    // Copies all new entries of the available ring, so that two equal ones are seen before either is worked on.
+    private bool Fetch()
+    {
+        ushort count = (ushort)(_available.LoadIndex(VirtqConst.RingIndex) - _fetched);
+        if (count > _setup.Size) return Break(QueueFault.IndexJump);
+        for (; count != 0; count--)
+        {
+            int slot = _fetched & _mask;
+            ushort head = _available.Load<ushort>(VirtqConst.RingEntries + (ulong)slot * sizeof(ushort));
+            if (head >= _setup.Size) return Break(QueueFault.NoSuchHead);
+            ulong bit = 1UL << (head & 63);
+            ref ulong word = ref _owned[head >> 6];
+            if ((word & bit) != 0) return Break(QueueFault.DuplicateHead);
+            word |= bit;
+            _heads[slot] = head;
+            _fetched++;
+        }
+        return _next != _fetched;
+    }
+}

@@ -1,0 +1,68 @@
+using MicroVm.Bus;
+using MicroVm.Devices;
+
+namespace MicroVm.Virtio;
+
+/// <summary>A virtio device without its transport: what it offers, and what it does between activation and reset.</summary>
+/// <remarks>A device is inactive, or active with queues; only the transport moves it from one to the other, under its own gate, one call at a time.</remarks>
+public abstract class VirtioDevice : IDisposable
+{
+    private readonly ushort[] _queueSizes;
+    private IVirtioTransport? _transport;
+
+    /// <summary>Says what the device is.</summary>
+    /// <param name="name">Name in messages: "virtio-block".</param>
+    /// <param name="id">Device type (Virtio 1.2, 5).</param>
+    /// <param name="features">Features of the type that are offered; those of this engine's queues are added.</param>
+    /// <param name="queueSizes">Largest size of each queue.</param>
+    /// <param name="config">The configuration space, or null.</param>
+    protected VirtioDevice(string name, uint id, ulong features, ReadOnlySpan<ushort> queueSizes, IRegisterBlock? config)
+    {
+        Name = name;
+        DeviceId = id;
+        Features = features | (ulong)(VirtioFeatures.Version1 | VirtioFeatures.RingIndirectDesc | VirtioFeatures.RingEventIdx);
+        _queueSizes = queueSizes.ToArray();
+        Config = config;
+    }
+
+    /// <summary>Name in messages.</summary>
+    public string Name { get; }
+
+    /// <summary>Device type.</summary>
+    public uint DeviceId { get; }
+
+    /// <summary>Features offered.</summary>
+    public ulong Features { get; }
+
+    /// <summary>Largest size of each queue; their number is the device's.</summary>
+    public ReadOnlySpan<ushort> QueueSizes => _queueSizes;
+
+    /// <summary>The configuration space; accessed under the transport's gate.</summary>
+    public IRegisterBlock? Config { get; }
+
+    /// <summary>The transport that the device sits on.</summary>
+    protected IVirtioTransport Transport => _transport ?? throw new InvalidOperationException("no transport yet");
+
+    /// <summary>The driver is ready. Does not wait for I/O.</summary>
+    /// <exception cref="MicroVmException">The host refused something; the transport then asks the driver for a reset.</exception>
+    public abstract void Activate(in ActivationContext context);
+
+    /// <summary>The driver reset the device. When this returns, nothing of the last activation touches guest memory or its queues any more. Does nothing if inactive.</summary>
+    public abstract void Reset();
+
+    /// <summary>Resets the device and closes what it holds of the host.</summary>
+    public virtual void Dispose()
+    {
+        Reset();
+        GC.SuppressFinalize(this);
+    }
+
+    /// <summary>Tells the host side that the configuration reads differently; before there is a transport nobody has read it.</summary>
+    protected void ConfigChanged() => _transport?.ConfigChanged();
+
+    internal void Attach(IVirtioTransport transport)
+    {
+        if (_transport is not null) throw new InvalidOperationException($"{Name} is attached already");
+        _transport = transport;
+    }
+}
