@@ -65,6 +65,7 @@ internal static class RunCommand
                 Output.ErrorLine($"microvm: stopped by {signals.By}");
                 return signals.ExitCode;
             case EndReason.Panic:
+                Output.Error(result.CrashReport ?? "");
                 Output.ErrorLine($"microvm: error: {result.Description}, see its console. Look for the first 'Kernel panic' line there.");
                 return result.ExitCode;
             case EndReason.Crash when result.ExitCode == MachineResult.CrashedCode:

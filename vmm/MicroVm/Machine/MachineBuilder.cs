@@ -165,6 +165,7 @@ internal sealed class MachineBuilder
         BootSource source = new(_options.Kernel, _options.Initrd, _options.CommandLine, _options.KernelCache);
         BootState state = BootLoader.Load(memory, source, BootLayout.Acpi, []);
         WriteAcpi(memory, serial, virtioDevices);
+        ResetVector.Write(memory, AcpiSleepPort(2), (byte)AcpiSleepConst.ResetValue);
         BootRegisters.Enter(first, state);
     }
 

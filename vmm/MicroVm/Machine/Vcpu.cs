@@ -87,6 +87,7 @@ internal sealed class Vcpu(KvmVcpu kvm, GuestBus ports, GuestBus mmio, IoApic io
             if (exit.IoIsWrite) ports.Write(kvm.Id, port, width, exit.LoadIo(i));
             else exit.StoreIo(i, ports.Read(kvm.Id, port, width));
         }
+        if (end.Panicked) End(EndReason.Panic, "the guest's kernel panicked", "kernel panic");
     }
 
     private void HandleMmio(KvmRun exit)
@@ -95,8 +96,10 @@ internal sealed class Vcpu(KvmVcpu kvm, GuestBus ports, GuestBus mmio, IoApic io
         else exit.MmioValue = mmio.Read(kvm.Id, exit.MmioAddress, exit.MmioWidth);
     }
 
-    private void Crash(string why) =>
-        end.Set(new MachineResult(EndReason.Crash, MachineResult.CrashedCode, $"the guest crashed: {why}", describeCrash(kvm, why)));
+    private void Crash(string why) => End(EndReason.Crash, $"the guest crashed: {why}", why);
+
+    private void End(EndReason reason, string description, string why) =>
+        end.Set(new MachineResult(reason, MachineResult.CrashedCode, description, describeCrash(kvm, why)));
 
     public void Dispose() => kvm.Dispose();
 }
