@@ -1,5 +1,7 @@
+using MicroVm.Generators.Acpi;
 using Microsoft.CodeAnalysis;
 using Microsoft.CodeAnalysis.CSharp;
+using Microsoft.CodeAnalysis.Diagnostics;
 
 namespace Acpi.Tests;
 
@@ -38,5 +40,25 @@ public sealed class EmittedCodeTests
         Diagnostic found = Assert.Single(GeneratorHost.Driver(file).RunGenerators(GeneratorHost.Compilation()).GetRunResult().Diagnostics);
         FileLinePositionSpan span = found.Location.GetLineSpan();
         Assert.Equal(("MVG101", "/t/acpi.def/bad.asl", 1, 8), (found.Id, span.Path, span.StartLinePosition.Line, span.StartLinePosition.Character));
+    }
+
+    /// <summary>The lint comes from the analyzer alone: it can be switched off, and the generator's errors cannot.</summary>
+    [Fact]
+    public async Task ALintIsReportedByTheAnalyzer()
+    {
+        AdditionalText[] files = [.. GeneratorHost.Tree(), new TextFile("/t/acpi.def/twice.asl", Golden.Input("MVG111.asl"))];
+        Assert.Empty(GeneratorHost.Driver(files).RunGenerators(GeneratorHost.Compilation()).GetRunResult().Diagnostics);
+        var analyzed = GeneratorHost.Compilation("class Any;").WithAnalyzers([new AcpiLintAnalyzer()], new AnalyzerOptions([.. files]));
+        Diagnostic found = Assert.Single(await analyzed.GetAnalyzerDiagnosticsAsync());
+        Assert.Equal(("MVG111", DiagnosticSeverity.Warning, 6), (found.Id, found.Severity, found.Location.GetLineSpan().StartLinePosition.Line));
+    }
+
+    [Theory]
+    [InlineData(0, "01"), InlineData(0x3E, "3F"), InlineData(0x3F, "4104"), InlineData(0xFFD, "4FFF"), InlineData(0xFFE, "810001"), InlineData(0xF_FFFC, "8FFFFF"), InlineData(0xF_FFFD, "C1000001")]
+    public void PackageLengthCountsItself(int content, string bytes)
+    {
+        var writer = new AmlWriter();
+        writer.PackageLength(content, countsItself: true);
+        Assert.Equal(bytes, Convert.ToHexString(writer.ToArray()));
     }
 }

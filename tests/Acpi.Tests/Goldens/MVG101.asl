@@ -4,3 +4,4 @@ Device (\_SB.DEV00) {
     Name (UUI0, ToUUID ("33DB4D5B"))
     Name (5, 1)
 }
+Name (Lock, 1)

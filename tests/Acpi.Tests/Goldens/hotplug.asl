@@ -43,30 +43,30 @@ Device (\_SB.PCI0) {
 Device (\_SB.CPUS) {
     Name (_HID, "ACPI0010")
     Name (_CID, EisaId ("PNP0A05"))
-    Mutex (LOCK, 0)
+    Mutex (CLCK, 0)
     OperationRegion (PRST, SystemIO, 0x600, 0x03)
     Field (PRST, ByteAcc, NoLock, WriteAsZeros) { Offset (1), CPEN, 1, CINS, 1, CRMV, 1, CEJ0, 1, , 4, CCMD, 8 }
     Field (PRST, ByteAcc, NoLock, Preserve) { CSEL, 8 }
     Method (CSTA, 1, Serialized) {
-        Acquire (LOCK, 0xFFFF)
+        Acquire (CLCK, 0xFFFF)
         CSEL = Arg0
         Local0 = Zero
         If (CPEN == One) { Local0 = 0x0F }
-        Release (LOCK)
+        Release (CLCK)
         Return (Local0)
     }
     Method (CEJC, 1, Serialized) {
-        Acquire (LOCK, 0xFFFF)
+        Acquire (CLCK, 0xFFFF)
         CSEL = Arg0
         CEJ0 = One
-        Release (LOCK)
+        Release (CLCK)
     }
     Method (COST, 4, Serialized) {
-        Acquire (LOCK, 0xFFFF)
+        Acquire (CLCK, 0xFFFF)
         CSEL = Arg0
         CCMD = 1
         Debug = Concatenate ("ost ", ToHexString (Arg1 + (Arg2 << 8)))
-        Release (LOCK)
+        Release (CLCK)
     }
     Method (CSCN, 0, Serialized) {
         Local0 = 0
