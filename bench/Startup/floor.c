@@ -1,10 +1,11 @@
 /* The floor of start-up: the least that a program must do to bring a guest to its first exit, in C and linked
    statically. It makes the system calls that microvm makes, in the same order: memory slots, split irqchip, vCPU,
-   CPUID, routes and irqfd, registers, run. What microvm needs above this is the runtime, its arguments, its ACPI
+   CPUID, MSRs, registers, run. What microvm needs above this is the runtime, its arguments, its ACPI
    tables and its devices.
 
-   floor [--bad-order] [--full-irqchip] [--timeline] [--memory MIB] GUEST.elf
+   floor [--no-cpuid] [--bad-order] [--full-irqchip] [--timeline] [--memory MIB] GUEST.elf
 
+   --no-cpuid      does not ask KVM for the CPUID leaves nor set any: what that one step costs
    --bad-order     irqchip, PIT and vCPU before memory, as most monitors do it: the next memory slot then waits for an
                    SRCU grace period (ablation of the order; implies --full-irqchip)
    --full-irqchip  PIC, IOAPIC and PIT in KVM, in the good order
@@ -20,14 +21,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { PINS = 24, SERIAL_GSI = 1, START_INFO = 0x6000, MEMORY_MAP = 0x6100, CPUID_LEAVES = 128, PVH_NOTE = 18 };
+enum { PINS = 4, TSS = 0xfffbd000, START_INFO = 0x6000, MEMORY_MAP = 0x6100, CPUID_LEAVES = 128, PVH_NOTE = 18 };
 
 static struct { const char *what; double us; } steps[32];
 static int step_count, timeline;
@@ -101,6 +101,7 @@ static void add_memory(int vm, void *memory, uint64_t size)
 {
     struct kvm_userspace_memory_region region = { .memory_size = size, .userspace_addr = (uintptr_t)memory };
     check(ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region), "KVM_SET_USER_MEMORY_REGION");
+    check(ioctl(vm, KVM_SET_TSS_ADDR, TSS), "KVM_SET_TSS_ADDR");
     done("KVM_SET_USER_MEMORY_REGION");
 }
 
@@ -118,11 +119,12 @@ static void make_irqchip(int vm, int full)
     }
 }
 
-static int make_vcpu(int kvm, int vm)
+static int make_vcpu(int kvm, int vm, int with_cpuid)
 {
     static struct { struct kvm_cpuid2 head; struct kvm_cpuid_entry2 leaves[CPUID_LEAVES]; } cpuid = { .head.nent = CPUID_LEAVES };
     int vcpu = check(ioctl(vm, KVM_CREATE_VCPU, 0), "KVM_CREATE_VCPU");
     done("KVM_CREATE_VCPU");
+    if (!with_cpuid) return vcpu;
     check(ioctl(kvm, KVM_GET_SUPPORTED_CPUID, &cpuid), "KVM_GET_SUPPORTED_CPUID");
     done("KVM_GET_SUPPORTED_CPUID");
     check(ioctl(vcpu, KVM_SET_CPUID2, &cpuid), "KVM_SET_CPUID2");
@@ -130,17 +132,14 @@ static int make_vcpu(int kvm, int vm)
     return vcpu;
 }
 
-/* The serial port's line: an MSI route, and an irqfd on it. With the full irqchip the default routes do. */
-static void connect_interrupt(int vm, int full)
+/* Fast string instructions, and write-back as the type of all memory. */
+static void set_msrs(int vcpu)
 {
-    struct { struct kvm_irq_routing head; struct kvm_irq_routing_entry entry; } routes = {
-        .head.nr = 1,
-        .entry = { .gsi = SERIAL_GSI, .type = KVM_IRQ_ROUTING_MSI, .u.msi = { .address_lo = 0xfee00000, .data = 0x30 } },
+    struct { struct kvm_msrs head; struct kvm_msr_entry entries[2]; } msrs = {
+        .head.nmsrs = 2, .entries = { { .index = 0x1a0, .data = 1 }, { .index = 0x2ff, .data = 0x806 } },
     };
-    struct kvm_irqfd irqfd = { .fd = check(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"), .gsi = SERIAL_GSI };
-    if (!full) check(ioctl(vm, KVM_SET_GSI_ROUTING, &routes), "KVM_SET_GSI_ROUTING");
-    check(ioctl(vm, KVM_IRQFD, &irqfd), "KVM_IRQFD");
-    done("route and irqfd");
+    check(ioctl(vcpu, KVM_SET_MSRS, &msrs), "KVM_SET_MSRS");
+    done("KVM_SET_MSRS");
 }
 
 /* PVH: 32-bit protected mode with flat segments, no paging, ebx = the start info. */
@@ -185,17 +184,18 @@ static void run_guest(int vcpu, struct kvm_run *run)
 
 int main(int argc, char **argv)
 {
-    int bad = 0, full = 0;
+    int bad = 0, full = 0, cpuid = 1;
     uint64_t size = 128;
     const char *guest = NULL;
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--bad-order")) bad = full = 1;
         else if (!strcmp(argv[i], "--full-irqchip")) full = 1;
+        else if (!strcmp(argv[i], "--no-cpuid")) cpuid = 0;
         else if (!strcmp(argv[i], "--timeline")) timeline = 1;
         else if (!strcmp(argv[i], "--memory") && i + 1 < argc) size = strtoul(argv[++i], NULL, 10);
         else guest = argv[i];
     }
-    if (!guest || argv[argc - 1][0] == '-' || size < 2) return fprintf(stderr, "usage: floor [--bad-order] [--full-irqchip] [--timeline] [--memory MIB] GUEST.elf\n"), 127;
+    if (!guest || argv[argc - 1][0] == '-' || size < 2) return fprintf(stderr, "usage: floor [--no-cpuid] [--bad-order] [--full-irqchip] [--timeline] [--memory MIB] GUEST.elf\n"), 127;
     size <<= 20;
 
     start = now_us();
@@ -211,11 +211,11 @@ int main(int argc, char **argv)
 
     if (!bad) add_memory(vm, memory, size);
     make_irqchip(vm, full);
-    int vcpu = make_vcpu(kvm, vm);
+    int vcpu = make_vcpu(kvm, vm, cpuid);
     if (bad) add_memory(vm, memory, size);
-    connect_interrupt(vm, full);
     struct kvm_run *run = mmap(NULL, run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
     if (run == MAP_FAILED) die("kvm_run");
+    set_msrs(vcpu);
     set_registers(vcpu, entry);
     run_guest(vcpu, run);
 }

@@ -66,7 +66,7 @@ static struct sample run_once(struct test *t)
 {
     extern char **environ;
     int fds[2], status;
-    char buffer[4096];
+    char buffer[4096], origin[32];
     pid_t pid;
     struct sample s = { .first = NAN };
     struct rusage usage;
@@ -80,6 +80,8 @@ static struct sample run_once(struct test *t)
     posix_spawn_file_actions_adddup2(&actions, errors_fd, 2);
 
     double start = now_ms();
+    snprintf(origin, sizeof origin, "%.0f", start * 1e6);
+    setenv("MICROVM_START_NS", origin, 1); /* where the time of microvm --timeline begins */
     int error = posix_spawnp(&pid, t->command[0], &actions, NULL, t->command, environ);
     if (error) fail(t->command[0], strerror(error));
     close(fds[1]);

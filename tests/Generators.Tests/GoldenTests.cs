@@ -64,6 +64,16 @@ public sealed class GoldenTests
         Assert.DoesNotContain(Repository.Root, Text(Harness.Run(Harness.Text(path, Repository.Text("devices.def/exit_port.def")))), StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("/home/x/repo/vmm/MicroVm/../../devices.def/a.def", "/home/x/repo/", "devices.def/a.def")]
+    [InlineData("/home/x/repo/devices.def/./a.def", "/home/x/repo", "devices.def/a.def")]
+    [InlineData("C:\\repo\\vmm\\..\\devices.def\\a.def", "C:\\repo\\", "devices.def/a.def")]
+    [InlineData("/elsewhere/devices.def/a.def", "", "devices.def/a.def")]
+    [InlineData("../../devices.def/a.def", "/home/x/repo", "devices.def/a.def")]
+    [InlineData("/elsewhere/a.def", "/home/x/repo", "a.def")]
+    public void File_is_named_from_the_repository(string path, string root, string expected) =>
+        Assert.Equal(expected, Registers.RegisterGenerator.RelativePath(path, root));
+
     private static AdditionalText Case(string name) => Harness.Text($"devices.def/{name}.def", Repository.Text($"tests/Generators.Tests/Cases/{name}.def"));
 
     private static string Text(GeneratorRunResult result) => string.Join(

@@ -6,9 +6,18 @@ internal static class Halves
     public static string Of(string name) => Header + name switch
     {
         "small" => Small, "merging" => Merging, "resident" => Resident, "data" => Data, _ => "",
-    };
+    } + Caller;
 
     private const string Header = "using MicroVm.Bus; using MicroVm.Memory; using MicroVm.Snapshot; namespace MicroVm.Devices;\n";
+
+    private const string Caller = """
+
+        public static class Caller
+        {
+            public static void Save(IRegisterBlock block, System.Buffers.IBufferWriter<byte> output) { var writer = new SnapshotWriter(output); block.Save(ref writer); }
+            public static void Load(IRegisterBlock block, byte[] state) { var reader = new SnapshotReader(state); block.Load(ref reader); }
+        }
+        """;
 
     private const string Small = """
         public sealed partial class Small

@@ -1,4 +1,4 @@
-namespace MicroVm.Generators.Tests;
+namespace MicroVm.Tests.Shared;
 
 /// <summary>Files of the repository that the tests read, and rewrite when asked to.</summary>
 internal static class Repository

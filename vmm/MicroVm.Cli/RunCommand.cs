@@ -32,13 +32,10 @@ internal static class RunCommand
 
     private static int Run(MachineOptions options, bool usesTerminal)
     {
-        // Not disposed: the end of the process gives everything back, and faster.
-        Machine machine = Machine.Create(options);
+        using Machine machine = Machine.Create(options);
         Timeline.Mark("created");
-        StopSignals signals = new(machine);
         bool raw = usesTerminal && Terminal.OnStandardInput;
-        // A terminal that is raw when a signal kills this process would stay raw.
-        signals.Watch(now: raw);
+        using StopSignals signals = new(machine, raw);
         if (raw)
         {
             machine.FilterKeys(new EscapeFilter(command => OnKey(command, signals)));
@@ -46,13 +43,16 @@ internal static class RunCommand
         }
         MachineResult result = machine.Run();
         Terminal.Restore();
+        // The last lines of a trace come before the line about the end.
+        signals.Dispose();
+        machine.Dispose();
         return Report(result, signals);
     }
 
     private static void OnKey(EscapeCommand command, StopSignals signals)
     {
         if (command == EscapeCommand.Quit) signals.StopByKey();
-        else Output.Error("microvm: Ctrl-A x ends the machine, Ctrl-A Ctrl-A sends Ctrl-A, Ctrl-A h prints this\r\n");
+        else Output.Error("microvm: Ctrl-A x ends the machine, Ctrl-A Ctrl-A sends Ctrl-A, Ctrl-A h prints this\n");
     }
 
     private static int Report(MachineResult result, StopSignals signals)
@@ -65,6 +65,7 @@ internal static class RunCommand
                 Output.ErrorLine($"microvm: stopped by {signals.By}");
                 return signals.ExitCode;
             case EndReason.Panic:
+                Output.Error(result.CrashReport ?? "");
                 Output.ErrorLine($"microvm: error: {result.Description}, see its console. Look for the first 'Kernel panic' line there.");
                 return result.ExitCode;
             case EndReason.Crash when result.ExitCode == MachineResult.CrashedCode:
@@ -80,7 +81,7 @@ internal static class RunCommand
 
     private static HostFile Create(string path) =>
         HostFile.TryOpen(path, Libc.O_WRONLY | Libc.O_CREAT | Libc.O_TRUNC, out int error, mode: 0x1a4 /* 0644 */)
-        ?? throw MicroVmException.Host("cannot make the timeline", $"{path}: {Libc.Describe(error)}", "Give a path in a folder that can be written");
+        ?? throw MicroVmException.Refused(FailureKind.Host, "cannot make the timeline", path, error, "Give a path in a folder that can be written");
 
     private static void WriteTimeline(HostFile file)
     {

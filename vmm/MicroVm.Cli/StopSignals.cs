@@ -1,19 +1,31 @@
-using System.Runtime.InteropServices;
 using MicroVm.Kvm;
 
 namespace MicroVm.Cli;
 
-/// <summary>Ends the machine when this process is asked to end, and remembers by what.</summary>
-/// <remarks>Until <see cref="Watch"/> has done its work a signal does what it does by default. Registering takes the runtime two descriptors, a thread and
-/// some tenths of a millisecond, so without a terminal to restore it happens beside the guest's start, not before it.</remarks>
-internal sealed class StopSignals(Machine machine)
+/// <summary>Ends the machine when this process is asked to end, and remembers by what. Made and used on the thread that runs the machine.</summary>
+/// <remarks>Before it is made and after it is disposed of a signal does what it does by default, as does the second of a kind.</remarks>
+internal sealed class StopSignals : IDisposable
 {
-    private const int SigHup = 1, SigInt = 2, SigQuit = 3, SigTerm = 15;
+    private static ReadOnlySpan<int> Ending => [SignalWatch.SigTerm, SignalWatch.SigInt, SignalWatch.SigHup];
 
-    // Kept, as a collected registration is one that no longer works.
-    private readonly List<PosixSignalRegistration> _registrations = [];
-    private int _code;
+    // With a terminal that is raw, this one must not kill either.
+    private static ReadOnlySpan<int> EndingOnTerminal => [SignalWatch.SigTerm, SignalWatch.SigInt, SignalWatch.SigHup, SignalWatch.SigQuit];
+
+    private readonly Machine _machine;
+    private readonly SignalWatch _watch;
     private string? _by;
+    private int _code;
+
+    /// <summary>Begins to watch.</summary>
+    /// <param name="machine">The machine, which has not run yet.</param>
+    /// <param name="terminal">Its console is a terminal that is made raw.</param>
+    internal StopSignals(Machine machine, bool terminal)
+    {
+        _machine = machine;
+        Vcpu first = machine.Parts.Vcpus[0];
+        _watch = SignalWatch.Install(first.Kvm, terminal ? EndingOnTerminal : Ending, resuming: terminal);
+        first.Interrupted = Obey;
+    }
 
     /// <summary>Exit code that says by what the machine was stopped; 0 if by nothing here.</summary>
     internal int ExitCode => Volatile.Read(ref _code);
@@ -21,57 +33,31 @@ internal sealed class StopSignals(Machine machine)
     /// <summary>What stopped it: <c>SIGTERM</c>.</summary>
     internal string? By => _by;
 
-    /// <summary>Begins to watch: before this returns if <paramref name="now"/>, else on a thread of its own.</summary>
-    internal void Watch(bool now)
+    /// <summary>The monitor's own key for the end: counts as an interrupt from the keyboard. From any thread.</summary>
+    internal void StopByKey() => Stop("Ctrl-A x", SignalWatch.SigInt);
+
+    public void Dispose() => _watch.Dispose();
+
+    private void Obey()
     {
-        if (now)
-        {
-            Register(terminal: true);
-            return;
-        }
-        new Thread(RegisterQuietly, 256 << 10) { Name = "signals", IsBackground = true }.Start();
+        int signal = _watch.Take();
+        if (signal == SignalWatch.SigCont) Terminal.Resume();
+        else if (signal != 0) Stop(Name(signal), signal);
     }
 
-    /// <summary>Ends the machine; the second time, the process.</summary>
-    internal void Stop(string by, int signal)
+    private void Stop(string by, int signal)
     {
-        if (Interlocked.CompareExchange(ref _code, ExitCodes.Signal + signal, 0) != 0)
-        {
-            Terminal.Restore();
-            HostProcess.Exit(_code);
-        }
+        if (Interlocked.CompareExchange(ref _code, ExitCodes.Signal + signal, 0) != 0) return;
         _by = by;
-        machine.Stop($"stopped by {by}");
+        Terminal.Restore();
+        _machine.Stop($"stopped by {by}");
     }
 
-    /// <summary>The monitor's own key for the end: counts as an interrupt from the keyboard.</summary>
-    internal void StopByKey() => Stop("Ctrl-A x", SigInt);
-
-    private void Register(bool terminal)
+    private static string Name(int signal) => signal switch
     {
-        On(PosixSignal.SIGTERM, "SIGTERM", SigTerm);
-        On(PosixSignal.SIGINT, "SIGINT", SigInt);
-        On(PosixSignal.SIGHUP, "SIGHUP", SigHup);
-        if (!terminal) return;
-        On(PosixSignal.SIGQUIT, "SIGQUIT", SigQuit);
-        _registrations.Add(PosixSignalRegistration.Create(PosixSignal.SIGCONT, static _ => Terminal.Resume()));
-    }
-
-    private void RegisterQuietly()
-    {
-        try
-        {
-            Register(terminal: false);
-        }
-        catch (Exception)
-        {
-            // No descriptors or threads left for it: the signals keep their default effect, which ends the process all the same.
-        }
-    }
-
-    private void On(PosixSignal signal, string name, int number) => _registrations.Add(PosixSignalRegistration.Create(signal, context =>
-    {
-        context.Cancel = true;
-        Stop(name, number);
-    }));
+        SignalWatch.SigHup => "SIGHUP",
+        SignalWatch.SigInt => "SIGINT",
+        SignalWatch.SigQuit => "SIGQUIT",
+        _ => "SIGTERM",
+    };
 }

@@ -1,3 +1,5 @@
+using MicroVm.Kvm;
+
 namespace MicroVm;
 
 /// <summary>Whose fault a failure is; the value is the exit code of <c>microvm</c>.</summary>
@@ -30,6 +32,11 @@ public sealed class MicroVmException(FailureKind kind, string what, string where
 
     /// <summary>What to try.</summary>
     public string Remedy { get; } = remedy;
+
+    /// <summary>A system call failed. That this process has no descriptors left is no fault of the thing that it was about to open, and has its own remedy.</summary>
+    internal static MicroVmException Refused(FailureKind kind, string what, string where, int errno, string remedy) => errno is Libc.EMFILE or Libc.ENFILE
+        ? Host(what, $"{where}: {Libc.Describe(errno)}", "Raise the limit of open files (ulimit -n)")
+        : new(kind, what, $"{where}: {Libc.Describe(errno)}", remedy);
 
     internal static MicroVmException Host(string what, string where, string remedy) => new(FailureKind.Host, what, where, remedy);
 

@@ -53,7 +53,19 @@ internal sealed partial class AmlEncoder
         if (path.Segments.Length == 2) w.Byte(0x2E);
         if (path.Segments.Length > 2) { w.Byte(0x2F); w.Byte(path.Segments.Length); }
         foreach (string segment in path.Segments) Segment(node, segment, w);
+        if (!path.Root && path.Parents == 0 && path.Segments.Length == 1) NotKeyword(node, node.Value);
     }
+
+    /// <summary>Keywords of ASL have no case: a name that is one in capitals reads as the keyword to every other compiler.</summary>
+    private void NotKeyword(AslNode node, string name)
+    {
+        if (name.Length <= 4 && Reserved.Contains(name.ToUpperInvariant()))
+            _bag.Report(AcpiDiagnostics.BadName, node.At, $"'{name}' is a keyword of ASL, which has no case; choose another name");
+    }
+
+    private static readonly HashSet<string> Reserved = new(
+        "ADD AND CASE DMA EDGE ELSE FOR IF IO IRQ IPMI LAND LNOT LOAD LOCK LOR MID MOD NAME NAND NOOP NOR NOT ONE ONES OR PCC WAIT XOR ZERO ARG0 ARG1 ARG2 ARG3 ARG4 ARG5 ARG6".Split(' '),
+        StringComparer.Ordinal);
 
     private void Segment(AslNode node, string segment, AmlWriter w)
     {

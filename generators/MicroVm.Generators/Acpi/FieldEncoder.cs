@@ -42,7 +42,11 @@ internal sealed partial class AmlEncoder
     {
         if (bits > 0xFFF_FFFF) { _bag.Report(AcpiDiagnostics.Syntax, at.At, $"expected a width of fewer than 2^28 bits, found {bits}"); return; }
         if (name.Length == 0) w.Byte(0);
-        else Segment(at, NamePath.Parse(name).Last, w);
+        else
+        {
+            NotKeyword(at, name);
+            Segment(at, NamePath.Parse(name).Last, w);
+        }
         w.PackageLength((int)bits, countsItself: false);
         bit += bits;
     }

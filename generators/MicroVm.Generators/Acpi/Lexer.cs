@@ -119,8 +119,9 @@ internal sealed class Lexer
         if (c != '^') return false;
         if (_tokens.Count > 0 && _tokens[_tokens.Count - 1] is var last && last.Line == _line
             && (last.Kind is TokenKind.Name or TokenKind.Number or TokenKind.Slot or TokenKind.String || last.Is(")") || last.Is("]"))) return false;
+        // No more levels than a scope can have: the look ahead stays short, whatever the text.
         int ahead = 1;
-        while (Peek(ahead) == '^') ahead++;
+        while (ahead < 64 && Peek(ahead) == '^') ahead++;
         return IsLetter(Peek(ahead));
     }
 

@@ -196,6 +196,7 @@ internal sealed partial class AmlEncoder
         ulong right = max.Number - min.Number + 1;
         if (isFixed == 1 && length.Number != right)
             _bag.Report(AcpiDiagnostics.BadLength, length.At, $"0x{length.Number:X}", $"0x{max.Number:X}", $"0x{min.Number:X}", $"0x{right:X}");
-        if (memory) CheckMap(min, length.Number, io: false);
+        // A named descriptor is filled in at run time: what stands here is only its shape.
+        if (memory && d.Arg(first + 7) is null) CheckMap(min, length.Number, io: false);
     }
 }

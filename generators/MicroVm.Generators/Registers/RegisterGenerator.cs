@@ -68,10 +68,22 @@ public sealed class RegisterGenerator : IIncrementalGenerator
     /// <summary>The path below the repository, with forward slashes, so that the output is the same on every machine.</summary>
     internal static string RelativePath(string path, string root)
     {
-        string file = path.Replace('\\', '/');
-        string prefix = root.Replace('\\', '/').TrimEnd('/') + "/";
+        string file = Collapse(path.Replace('\\', '/'));
+        string prefix = Collapse(root.Replace('\\', '/')).TrimEnd('/') + "/";
         if (prefix.Length > 1 && file.StartsWith(prefix, StringComparison.Ordinal)) return file.Substring(prefix.Length);
         int known = file.LastIndexOf("devices.def/", StringComparison.Ordinal);
         return known >= 0 ? file.Substring(known) : file.Substring(file.LastIndexOf('/') + 1);
+    }
+
+    /// <summary>Projects name definition files as <c>../../devices.def/x.def</c>; the way there is no part of the name.</summary>
+    private static string Collapse(string path)
+    {
+        var parts = new List<string>();
+        foreach (string part in path.Split('/'))
+        {
+            if (part == ".." && parts.Count > 0 && parts[parts.Count - 1] is not ("" or "..")) parts.RemoveAt(parts.Count - 1);
+            else if (part != ".") parts.Add(part);
+        }
+        return string.Join("/", parts);
     }
 }

@@ -150,6 +150,17 @@ public sealed class BadKernelTests(BootFixture fixture) : IClassFixture<BootFixt
         Assert.True(clock.ElapsedMilliseconds < 500, $"{clock.ElapsedMilliseconds} ms");
     }
 
+    [Fact]
+    public void APayloadOfNothingIsRefusedAtOnce()
+    {
+        byte[] image = TestImages.BzImage([0x5d, 0, 0, 0x80, 0, 255, 255, 255, 255, 255, 255, 255, 255], 1 << 20);
+        BinaryPrimitives.WriteUInt32LittleEndian(image.AsSpan(0x24c), 48 << 20);
+        string path = fixture.Write(image, "hollow");
+        using (FileStream file = File.OpenWrite(path)) file.SetLength(8L << 30);
+        var e = Assert.Throws<MicroVmException>(() => fixture.LoadFile(path));
+        Assert.Contains("has a hole", e.Message, StringComparison.Ordinal);
+    }
+
     private static byte[] RandomBytes(int length)
     {
         byte[] bytes = new byte[length];

@@ -43,7 +43,7 @@ public sealed class KernelFuzzTests(BootFixture fixture) : IClassFixture<BootFix
 
     private static byte[][] Seeds()
     {
-        byte[] small = TestImages.Kernel(size: 4000), plain = TestImages.Kernel(pvh: false, size: 4000);
+        byte[] small = TestImages.Kernel(size: 4000, gap: 0x10000), plain = TestImages.Kernel(pvh: false, size: 4000, gap: 0x10000);
         List<byte[]> seeds = [small, plain, TestImages.OnePage()];
         foreach (string compression in (string[])["gzip", "zstd", "lz4", "bzip2"]) seeds.Add(TestImages.Packed(compression, small));
         if (TestImages.Has("xz"))

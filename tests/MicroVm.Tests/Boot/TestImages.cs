@@ -60,12 +60,12 @@ internal static class TestImages
     }
 
     /// <summary>A kernel with text, a gap, data and bss as real ones have, and a PVH note if asked for.</summary>
-    internal static byte[] Kernel(bool pvh = true, int size = 300_000, int seed = 1)
+    internal static byte[] Kernel(bool pvh = true, int size = 300_000, int seed = 1, ulong gap = 0x200000)
     {
         byte[] text = Code(size, seed), data = Code(9_000, seed + 1);
         Segment[] loads =
         [
-            new(LoadAddress, text, (ulong)text.Length), new(LoadAddress + 0x200000, data, 0x10000),
+            new(LoadAddress, text, (ulong)text.Length), new(LoadAddress + gap, data, 0x10000),
         ];
         return Elf64(LoadAddress + 0x10, pvh ? [.. loads, new(0, Note((uint)LoadAddress + 0x20), 0, 4)] : loads);
     }
@@ -108,7 +108,7 @@ internal static class TestImages
     private static byte[] Pack(string compression, byte[] elf) => compression switch
     {
         "gzip" => Through(elf, s => new GZipStream(s, CompressionLevel.Fastest)),
-        "bzip2" => Has("bzip2") ? Tool("bzip2", "-9 --stdout", elf)
+        "bzip2" => Has("bzip2") ? Tool("bzip2", "-1 --stdout", elf)
             : Through(elf, s => BZip2Stream.Create(s, SharpCompress.Compressors.CompressionMode.Compress, false, false, false)),
         "zstd" => Has("zstd") ? Tool("zstd", "-q -3 --stdout", elf) : new ZstdSharp.Compressor().Wrap(elf).ToArray(),
         "lz4" => Has("lz4") ? Tool("lz4", "-q -l -1 --stdout -", elf) : Lz4(elf),

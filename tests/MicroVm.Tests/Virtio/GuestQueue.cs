@@ -87,6 +87,8 @@ internal sealed class GuestQueue
 
     internal ushort UsedIndex => _ram.LoadIndex(Used + 2);
 
+    internal bool HasUsed => UsedIndex != _seen;
+
     /// <summary>Next used element, if any.</summary>
     internal bool TryTakeUsed(out VirtqUsedElem element)
     {

@@ -100,7 +100,7 @@ public sealed class MmioModelTests
 
         internal IoStatus Write(string register, uint plus, uint value)
         {
-            bool queuesOpen = (Status & 0xc) == 8;
+            bool queuesOpen = (Status & 0xc) == 8 || (register == "QueueReady" && (Status & 4) == 0);
             switch (register)
             {
                 case "DeviceFeaturesSel": _deviceSel = value; return IoStatus.Ok;

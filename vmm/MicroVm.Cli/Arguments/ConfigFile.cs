@@ -34,7 +34,7 @@ internal static class ConfigFile
     private static byte[] Read(string path)
     {
         using HostFile? file = HostFile.TryOpen(path, Libc.O_RDONLY, out int error);
-        if (file is null || !file.TryStatus(out HostFileStatus status, out error)) throw Unreadable(path, Libc.Describe(error));
+        if (file is null || !file.TryStatus(out HostFileStatus status, out error)) throw MicroVmException.Refused(FailureKind.Usage, "cannot read the configuration", path, error, "Give a JSON file that this user can read");
         if (status.Kind != HostFileKind.Regular) throw Unreadable(path, "not a regular file");
         if (status.Size > MaxBytes) throw Unreadable(path, "larger than 1 MiB");
         byte[] bytes = new byte[(int)status.Size];

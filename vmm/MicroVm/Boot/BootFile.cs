@@ -78,7 +78,7 @@ internal sealed class BootFile : ImageBytes, IDisposable
     private static BootFile Open(string path, string role, int prefixSize)
     {
         HostFile? file = HostFile.TryOpen(path, Libc.O_RDONLY, out int error);
-        if (file is null) throw Unusable(role, path.Replace("\0", "\\0"), Libc.Describe(error), $"Check the path given with --{role}");
+        if (file is null) throw MicroVmException.Refused(FailureKind.Image, $"cannot use the {role}", path.Replace("\0", "\\0"), error, $"Check the path given with --{role}");
         return Wrap(file, path, role, prefixSize);
     }
 

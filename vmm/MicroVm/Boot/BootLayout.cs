@@ -1,3 +1,5 @@
+using MicroVm.Devices;
+
 namespace MicroVm.Boot;
 
 /// <summary>What stands where in the first megabyte of guest memory.</summary>
@@ -9,6 +11,7 @@ namespace MicroVm.Boot;
 /// 0x09000  free
 /// 0x9fc00  reserved in the memory map, up to 1 MiB: where a PC has its EBDA, video memory and ROMs
 /// 0xe0000  ACPI tables: the RSDP is found here even by a guest that is not told where it is
+/// 0xffff0  nine bytes that reset the machine (<see cref="ResetVector"/>)
 /// 0x100000 free
 /// </code>
 /// A PVH guest touches one page of it, so that the least guest costs one page fault. Kernels may lie anywhere but in
@@ -55,7 +58,7 @@ internal static class BootLayout
     internal const ulong Acpi = 0xe0000;
 
     /// <summary>Bytes for ACPI tables.</summary>
-    internal const ulong AcpiSize = LegacyEnd - Acpi;
+    internal const ulong AcpiSize = X86Const.ResetVector - Acpi;
 
     /// <summary>The least memory that holds all this.</summary>
     internal const ulong MinMemory = 0x100000;

@@ -9,7 +9,7 @@ namespace MicroVm.Boot;
 internal static class BzImage
 {
     /// <summary>More than any kernel compresses to.</summary>
-    internal const ulong MaxPayload = 128 << 20;
+    internal const ulong MaxPayload = 64 << 20;
 
     /// <summary>More than any kernel unpacks to.</summary>
     internal const ulong MaxUnpacked = 1 << 30;
@@ -52,6 +52,8 @@ internal static class BzImage
         if (!file.Has(offset, length))
             throw file.Bad("hdr.payload_length", $"{length} at hdr.payload_offset {header.PayloadOffset} leads outside of {file.Length} bytes", Truncated);
         if (length is < 16 or > MaxPayload) throw file.Bad("hdr.payload_length", $"{length} is outside 16 to {MaxPayload}");
+        // Compressed data has no runs of zeros: a hole is what a copy that stopped, or a giant of nothing, looks like.
+        if (file.File.FirstHole(offset) < offset + length) throw file.Bad("the payload", "has a hole in it", Truncated);
         return Describe(file, header, offset, length, limit);
     }
 

@@ -1,5 +1,6 @@
-using System.Runtime.CompilerServices;
-using System.Text.Unicode;
+using System.Buffers;
+using System.Buffers.Text;
+using System.Text;
 using MicroVm.Events;
 
 namespace MicroVm.Diagnostics;
@@ -57,15 +58,41 @@ public sealed class GuestErrors(OutputPump? log, Func<long>? clock = null)
         if (log is null) return;
         Span<byte> line = stackalloc byte[256];
         int n = 0;
-        if (held != 0) n += Put(line[n..], $"microvm: guest errors: {held} more, not shown\n");
-        n += Put(line[n..], $"microvm: guest error: {source}");
-        if (index >= 0) n += Put(line[n..], $"[{index}]");
-        n += Put(line[n..], $": {what}");
-        if (place.Length != 0) n += Put(line[n..], $", {place} 0x{number:x}");
-        n += Put(line[n..], $"\n");
+        if (held != 0)
+        {
+            Put(line, ref n, "microvm: guest errors: ");
+            Put(line, ref n, (ulong)held, 'd');
+            Put(line, ref n, " more, not shown\n");
+        }
+        Put(line, ref n, "microvm: guest error: ");
+        Put(line, ref n, source);
+        if (index >= 0)
+        {
+            Put(line, ref n, "[");
+            Put(line, ref n, (ulong)index, 'd');
+            Put(line, ref n, "]");
+        }
+        Put(line, ref n, ": ");
+        Put(line, ref n, what);
+        if (place.Length != 0)
+        {
+            Put(line, ref n, ", ");
+            Put(line, ref n, place);
+            Put(line, ref n, " 0x");
+            Put(line, ref n, number, 'x');
+        }
+        Put(line, ref n, "\n");
         log.Write(line[..n]);
     }
 
-    private static int Put(Span<byte> into, [InterpolatedStringHandlerArgument(nameof(into))] ref Utf8.TryWriteInterpolatedStringHandler text) =>
-        Utf8.TryWrite(into, ref text, out int written) ? written : 0;
+    // By hand: the interpolated handler boxes numbers where its code is not optimised.
+    private static void Put(Span<byte> line, ref int at, string text)
+    {
+        if (Encoding.UTF8.TryGetBytes(text, line[at..], out int written)) at += written;
+    }
+
+    private static void Put(Span<byte> line, ref int at, ulong number, char format)
+    {
+        if (Utf8Formatter.TryFormat(number, line[at..], out int written, new StandardFormat(format))) at += written;
+    }
 }

@@ -144,6 +144,13 @@ internal sealed unsafe class HostFile : IDisposable
         return 0;
     }
 
+    /// <summary>Where the first hole from an offset on begins; the end of the file if it has none or the host does not know.</summary>
+    internal ulong FirstHole(ulong offset)
+    {
+        long at = Libc.lseek(_fd, (long)offset, Libc.SEEK_HOLE);
+        return at < 0 ? ulong.MaxValue : (ulong)at;
+    }
+
     /// <summary>Cuts or extends the file; 0 or the negated error number.</summary>
     internal int Truncate(ulong length) => Libc.ftruncate(_fd, (long)length) == 0 ? 0 : -Libc.Errno;
 

@@ -5,20 +5,26 @@ namespace MicroVm.Kvm;
 /// one <c>ret</c> instruction in a page of its own, made when the first machine is stopped from outside.</remarks>
 internal static unsafe class KickSignal
 {
-    private const int Number = 36;
+    internal const int Number = 36;
     private const byte Ret = 0xc3;
 
     private static readonly Lock Installing = new();
     private static bool s_installed;
 
-    /// <summary>Interrupts a thread of this process; nothing happens if it has ended.</summary>
-    internal static void Send(int threadId)
+    /// <summary>From now on the signal can be sent by whatever means.</summary>
+    internal static void Prepare()
     {
         lock (Installing)
         {
             if (!s_installed) Install();
             s_installed = true;
         }
+    }
+
+    /// <summary>Interrupts a thread of this process; nothing happens if it has ended.</summary>
+    internal static void Send(int threadId)
+    {
+        Prepare();
         _ = Libc.tgkill(Libc.getpid(), threadId, Number);
     }
 

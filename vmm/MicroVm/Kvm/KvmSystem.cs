@@ -20,10 +20,9 @@ internal sealed class KvmSystem : IDisposable
         {
             Libc.ENOENT => "Load kvm_intel or kvm_amd, or turn on virtualisation in the firmware; 'microvm doctor' says more",
             Libc.EACCES or Libc.EPERM => "Join the group kvm (usermod -aG kvm $USER) or run as root",
-            Libc.EMFILE or Libc.ENFILE => "Raise the limit of open files (ulimit -n)",
             _ => "Run 'microvm doctor'",
         };
-        throw MicroVmException.Host("cannot use KVM", $"{DevicePath}: {Libc.Describe(errno)}", remedy);
+        throw MicroVmException.Refused(FailureKind.Host, "cannot use KVM", DevicePath, errno, remedy);
     }
 
     /// <summary>Value of a capability, 0 if KVM does not have it.</summary>

@@ -24,6 +24,12 @@ internal sealed unsafe class KvmVcpu : IDisposable
     /// <summary>Makes the next, or the current, <see cref="Run"/> return at once; with a signal to its thread it also ends one that is in the guest.</summary>
     internal void RequestExit() => _run[KvmRun.ImmediateExitOffset] = 1;
 
+    /// <summary>Takes <see cref="RequestExit"/> back.</summary>
+    internal void WithdrawExit() => Volatile.Write(ref _run[KvmRun.ImmediateExitOffset], 0);
+
+    /// <summary>Where a signal handler may write 1 instead of calling <see cref="RequestExit"/>.</summary>
+    internal byte* ImmediateExit => _run + KvmRun.ImmediateExitOffset;
+
     /// <summary>Runs the guest until something needs this process.</summary>
     /// <returns>0, or the error number: <see cref="Libc.EINTR"/> after a signal or <see cref="RequestExit"/>.</returns>
     internal int Run() => Libc.ioctl(_fd, KvmAbi.Run, 0) == 0 ? 0 : Libc.Errno;

@@ -96,7 +96,7 @@ internal sealed unsafe class KvmVm(int fd, int runSize) : IDisposable
     }
 
     internal static MicroVmException Failed(string what, string call, string remedy) =>
-        MicroVmException.Host(what, $"{call}: {Libc.Describe(Libc.Errno)}", remedy);
+        MicroVmException.Refused(FailureKind.Host, what, call, Libc.Errno, remedy);
 
     public void Dispose() => _ = Libc.close(fd);
 }

@@ -11,7 +11,7 @@ internal static unsafe partial class Libc
         ENODEV = 19, EISDIR = 21, EINVAL = 22, EMFILE = 24, ENFILE = 23, ENOSPC = 28, EROFS = 30, EPIPE = 32;
 
     internal const int O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_CREAT = 0x40, O_EXCL = 0x80, O_TRUNC = 0x200, O_APPEND = 0x400, O_NONBLOCK = 0x800, O_DIRECTORY = 0x10000, O_NOFOLLOW = 0x20000, O_CLOEXEC = 0x80000;
-    internal const int SEEK_SET = 0, SEEK_END = 2;
+    internal const int SEEK_SET = 0, SEEK_END = 2, SEEK_HOLE = 4;
     internal const int PROT_NONE = 0, PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4;
     internal const int MAP_SHARED = 1, MAP_PRIVATE = 2, MAP_FIXED = 0x10, MAP_ANONYMOUS = 0x20, MAP_NORESERVE = 0x4000, MAP_POPULATE = 0x8000;
     internal const int MADV_HUGEPAGE = 14, MADV_DONTDUMP = 16, MADV_DONTNEED = 4;

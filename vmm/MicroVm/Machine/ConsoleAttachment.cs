@@ -69,7 +69,7 @@ internal sealed class ConsoleAttachment : IDisposable
 
     private static HostFile Create(string path) =>
         HostFile.TryOpen(path, Libc.O_WRONLY | Libc.O_CREAT | Libc.O_TRUNC, out int error, mode: 0x180 /* 0600 */)
-        ?? throw MicroVmException.Host("cannot make the output file", $"{path}: {Libc.Describe(error)}", "Give a path in a folder that can be written");
+        ?? throw MicroVmException.Refused(FailureKind.Host, "cannot make the output file", path, error, "Give a path in a folder that can be written");
 
     private T Own<T>(T part) where T : IDisposable
     {

@@ -55,7 +55,7 @@ public sealed class Machine : IDisposable, IAsyncDisposable
         Timeline.Mark("end");
         _parts.Serial?.Finish(FlushTime);
         _parts.Console?.Finish(FlushTime);
-        return _parts.End.Result;
+        return _parts.End.Outcome;
     }
 
     /// <summary>Runs on a thread of its own. Cancelling stops the guest; the result then says <see cref="EndReason.Stopped"/>.</summary>

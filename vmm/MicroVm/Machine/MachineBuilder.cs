@@ -173,6 +173,7 @@ internal sealed class MachineBuilder
         ReadOnlySpan<MemoryMapEntry> reserved = pci is null ? [] : [new MemoryMapEntry(MachineMap.Ecam.Start, MachineMap.Ecam.Length, MemoryType.Reserved)];
         BootState state = BootLoader.Load(memory, source, BootLayout.Acpi, reserved);
         WriteAcpi(memory, serial, virtioDevices, pci);
+        ResetVector.Write(memory, AcpiSleepPort(2), (byte)AcpiSleepConst.ResetValue);
         BootRegisters.Enter(first, state);
     }
 
@@ -201,7 +202,7 @@ internal sealed class MachineBuilder
     private (VirtioDevice[] Mmio, VirtioDevice[] Pci) MakeVirtioDevices(ConsoleAttachment? console)
     {
         List<VirtioDevice> mmio = [], pci = [];
-        foreach (DiskOptions disk in _options.Disks) List(disk.Transport).Add(_owned.Add(new VirtioBlockDevice(FileBackend.Open(disk.Path, disk.ReadOnly))));
+        foreach (DiskOptions disk in _options.Disks) List(disk.Transport).Add(_owned.Add(new VirtioBlockDevice(FileBackend.Open(disk.Path, disk.ReadOnly, disk.Serial))));
         if (console is not null) List(_options.ConsoleTransport).Add(MakeConsole(console));
         if (_options.Rng) List(_options.RngTransport).Add(_owned.Add(new VirtioRngDevice(_loop.Value)));
         if (mmio.Count > MachineMap.Virtio.Count) throw MicroVmException.Usage("too many virtio devices", $"{mmio.Count}", $"Give at most {MachineMap.Virtio.Count}, or attach them with --transport pci");

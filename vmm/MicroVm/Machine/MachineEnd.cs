@@ -14,7 +14,7 @@ internal sealed class MachineEnd : IPowerSink
     internal bool Requested => _requested;
 
     /// <summary>How it ended.</summary>
-    internal MachineResult Result => _result ?? throw new InvalidOperationException("the machine has not ended");
+    internal MachineResult Outcome => _result ?? throw new InvalidOperationException("the machine has not ended");
 
     /// <summary>Called once, on the thread that ends the machine, or at once if it has ended.</summary>
     internal void OnEnd(Action action)
@@ -37,11 +37,19 @@ internal sealed class MachineEnd : IPowerSink
         action?.Invoke();
     }
 
-    public void OnPower(PowerEvent what, byte code) => Set(what switch
+    /// <summary>The guest said that its kernel panicked; the vCPU that said so ends the machine, with its registers.</summary>
+    internal bool Panicked { get; private set; }
+
+    public void OnPower(PowerEvent what, byte code)
+    {
+        if (what == PowerEvent.Panic) Panicked = true;
+        else Set(Result(what, code));
+    }
+
+    private static MachineResult Result(PowerEvent what, byte code) => what switch
     {
         PowerEvent.Exit => new MachineResult(EndReason.GuestExit, code, $"the guest ended with code {code}", null),
         PowerEvent.PowerOff => new MachineResult(EndReason.PowerOff, 0, "the guest powered off", null),
-        PowerEvent.Reset => new MachineResult(EndReason.Reset, 0, "the guest asked for a reset", null),
-        _ => new MachineResult(EndReason.Panic, MachineResult.CrashedCode, "the guest's kernel panicked", null),
-    });
+        _ => new MachineResult(EndReason.Reset, 0, "the guest asked for a reset", null),
+    };
 }

@@ -21,7 +21,7 @@ public enum EndReason
 /// <param name="Reason">What ended it.</param>
 /// <param name="ExitCode">The guest's code (0-255) with <see cref="EndReason.GuestExit"/>, 0 after power-off and reset, 123 after a panic or crash, 125 when it was stopped.</param>
 /// <param name="Description">One line that says what happened, for people.</param>
-/// <param name="CrashReport">After a crash: registers, code around the instruction pointer, the last accesses. Else null.</param>
+/// <param name="CrashReport">After a panic or crash: registers, code around the instruction pointer, the last accesses. Else null.</param>
 public sealed record MachineResult(EndReason Reason, int ExitCode, string Description, string? CrashReport)
 {
     /// <summary>Exit code of a guest that crashed.</summary>

@@ -14,6 +14,9 @@ internal sealed class Vcpu(KvmVcpu kvm, GuestBus ports, GuestBus mmio, IoApic io
 
     internal KvmVcpu Kvm => kvm;
 
+    /// <summary>Called on the vCPU's thread after a signal brought it out of the guest; the machine may not have ended. Set before it runs.</summary>
+    internal Action? Interrupted { private get; set; }
+
     /// <summary>Exits to this process so far.</summary>
     internal long Exits { get; private set; }
 
@@ -59,7 +62,8 @@ internal sealed class Vcpu(KvmVcpu kvm, GuestBus ports, GuestBus mmio, IoApic io
         int error = kvm.Run();
         Exits++;
         if (error == 0) Handle(kvm.Exit);
-        else if (error is not (Libc.EINTR or Libc.EAGAIN)) Crash($"KVM_RUN: {Libc.Describe(error)}");
+        else if (error == Libc.EINTR) Interrupted?.Invoke();
+        else if (error != Libc.EAGAIN) Crash($"KVM_RUN: {Libc.Describe(error)}");
     }
 
     private void Handle(KvmRun exit)
@@ -87,6 +91,7 @@ internal sealed class Vcpu(KvmVcpu kvm, GuestBus ports, GuestBus mmio, IoApic io
             if (exit.IoIsWrite) ports.Write(kvm.Id, port, width, exit.LoadIo(i));
             else exit.StoreIo(i, ports.Read(kvm.Id, port, width));
         }
+        if (end.Panicked) End(EndReason.Panic, "the guest's kernel panicked", "kernel panic");
     }
 
     private void HandleMmio(KvmRun exit)
@@ -95,8 +100,10 @@ internal sealed class Vcpu(KvmVcpu kvm, GuestBus ports, GuestBus mmio, IoApic io
         else exit.MmioValue = mmio.Read(kvm.Id, exit.MmioAddress, exit.MmioWidth);
     }
 
-    private void Crash(string why) =>
-        end.Set(new MachineResult(EndReason.Crash, MachineResult.CrashedCode, $"the guest crashed: {why}", describeCrash(kvm, why)));
+    private void Crash(string why) => End(EndReason.Crash, $"the guest crashed: {why}", why);
+
+    private void End(EndReason reason, string description, string why) =>
+        end.Set(new MachineResult(reason, MachineResult.CrashedCode, description, describeCrash(kvm, why)));
 
     public void Dispose() => kvm.Dispose();
 }

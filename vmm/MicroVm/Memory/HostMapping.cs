@@ -3,9 +3,11 @@ using MicroVm.Kvm;
 namespace MicroVm.Memory;
 
 /// <summary>Memory of this process outside the collector's heap, given back at once: for unpacking a kernel.</summary>
-/// <remarks>Zero at first; a page exists when it is first written, and huge pages are asked for.</remarks>
+/// <remarks>Zero at first; a page exists when it is first written, and huge pages are asked for where they pay.</remarks>
 internal sealed unsafe class HostMapping : IDisposable
 {
+    private const ulong HugePage = 1 << 21;
+
     private readonly nuint _mapped;
     private byte* _base;
 
@@ -30,7 +32,7 @@ internal sealed unsafe class HostMapping : IDisposable
             Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS | Libc.MAP_NORESERVE, -1, 0);
         if (at == Libc.MapFailed)
             throw MicroVmException.Host("cannot reserve memory for unpacking", $"{length >> 20} MiB: {Libc.Describe(Libc.Errno)}", "Free memory of the host, or raise its limit for this process");
-        _ = Libc.madvise(at, mapped, Libc.MADV_HUGEPAGE);
+        if (length >= HugePage) _ = Libc.madvise(at, mapped, Libc.MADV_HUGEPAGE);
         return new HostMapping(at, Math.Max(mapped, (nuint)GuestMemory.PageSize), length);
     }
 

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using K4os.Compression.LZ4;
 using MicroVm.Devices;
+using MicroVm.Memory;
 
 namespace MicroVm.Boot.Unpack;
 
@@ -11,7 +12,9 @@ internal static class Lz4LegacyDecoder
     /// <exception cref="InvalidDataException">The frame is damaged.</exception>
     internal static int Decode(PayloadStream source, Span<byte> into)
     {
-        byte[] block = [];
+        // Outside the collector's heap, so that nothing of it stays: a compressed block has megabytes.
+        using HostMapping mapping = HostMapping.Allocate(Math.Min(source.Left, (ulong)LZ4Codec.MaximumOutputSize(Lz4Legacy.BlockSize)));
+        Span<byte> block = mapping.Range.Span;
         int length = 0;
         ExpectMagic(Word(source));
         while (source.Left > 0)
@@ -19,10 +22,9 @@ internal static class Lz4LegacyDecoder
             uint size = Word(source);
             // A frame may follow a frame.
             if (size == Lz4Legacy.Magic) continue;
-            if (size > source.Left || size > (uint)LZ4Codec.MaximumOutputSize(Lz4Legacy.BlockSize)) throw new InvalidDataException($"an lz4 block says that it has {size} bytes");
-            if (block.Length < size) block = new byte[size];
-            source.Take(block.AsSpan(0, (int)size));
-            int n = LZ4Codec.Decode(block.AsSpan(0, (int)size), into.Slice(length, Math.Min(Lz4Legacy.BlockSize, into.Length - length)));
+            if (size == 0 || size > (uint)block.Length) throw new InvalidDataException($"an lz4 block says that it has {size} bytes");
+            source.Take(block[..(int)size]);
+            int n = LZ4Codec.Decode(block[..(int)size], into.Slice(length, Math.Min(Lz4Legacy.BlockSize, into.Length - length)));
             if (n < 0) throw new InvalidDataException($"an lz4 block at {length} is damaged");
             length += n;
         }

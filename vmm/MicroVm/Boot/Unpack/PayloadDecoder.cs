@@ -60,7 +60,7 @@ internal static class PayloadDecoder
         {
             case PayloadMagic.Lz4: return Lz4LegacyDecoder.Decode(source, into);
             case PayloadMagic.Xz: return XzDecoder.Decode(source, into);
-            case PayloadMagic.Lzma: return LzmaDecoder.DecodeAlone(source, into);
+            case PayloadMagic.Lzma: return LzmaFormats.DecodeAlone(source, into);
             case PayloadMagic.Bzip2:
                 using (Stream bzip2 = BZip2Stream.Create(source, SharpCompress.Compressors.CompressionMode.Decompress, false, false, true)) return Fill(bzip2, into);
             default:
@@ -93,6 +93,8 @@ internal static class PayloadDecoder
 
     private static string FirstLine(string message)
     {
+        // Where resources are left out of the binary, a message of the framework is only its key.
+        if (!message.Contains(' ')) return "its data is damaged";
         int end = message.IndexOf('\n', StringComparison.Ordinal);
         return (end < 0 ? message : message[..end]).TrimEnd('.', '\r');
     }

@@ -5,7 +5,7 @@ using MicroVm.Devices;
 namespace MicroVm.Boot.Unpack;
 
 /// <summary>The container of xz as kernels use it: blocks of LZMA2, before that perhaps the x86 branch filter, behind each block a CRC32.</summary>
-/// <remarks>The library's own container reader does not undo the branch filter correctly, and Debian's kernels have it; so the container is read here and only LZMA2 is the library's.</remarks>
+/// <remarks>The .xz file format, 1.2.1. Why it is ours: docs/decisions/0012.</remarks>
 internal static class XzDecoder
 {
     /// <summary>Unpacks the blocks of one stream. Its index and footer repeat what was checked already.</summary>
@@ -33,10 +33,9 @@ internal static class XzDecoder
         Span<byte> crc = stackalloc byte[sizeof(uint)];
         source.Take(crc);
         ExpectCrc(header, crc);
-        byte dictionary = Filters(header[1..], out bool branches);
+        bool branches = Filters(header[1..]);
         ulong start = source.Taken;
-        int length = LzmaDecoder.Decode2(source, dictionary, into);
-        if (length > into.Length) throw new InvalidDataException("a block unpacks to more than the payload says");
+        int length = LzmaFormats.Decode2(source, into);
         if (branches) BranchFilter.Decode(into[..length]);
         while ((source.Taken - start) % 4 != 0)
             if (source.ReadByte() != 0) throw new InvalidDataException("the padding of a block is not zero");
@@ -46,15 +45,15 @@ internal static class XzDecoder
         return length;
     }
 
-    // Flags, two optional sizes, the filters, padding.
-    private static byte Filters(ReadOnlySpan<byte> header, out bool branches)
+    // Flags, two optional sizes, the filters, padding. The dictionary size does not matter: all that was unpacked is there.
+    private static bool Filters(ReadOnlySpan<byte> header)
     {
         int flags = header[0], at = 1;
         if ((flags & 0x40) != 0) _ = Number(header, ref at);
         if ((flags & 0x80) != 0) _ = Number(header, ref at);
         int count = (flags & 3) + 1;
         ulong first = Number(header, ref at);
-        branches = first == XzConst.FilterX86;
+        bool branches = first == XzConst.FilterX86;
         if (count != (branches ? 2 : 1)) throw new InvalidDataException($"{count} xz filters, beginning with 0x{first:x}, are not what kernels use");
         if (branches)
         {
@@ -62,7 +61,7 @@ internal static class XzDecoder
             first = Number(header, ref at);
         }
         if (first != XzConst.FilterLzma2 || Number(header, ref at) != 1) throw new InvalidDataException($"xz filter 0x{first:x} is not lzma2");
-        return header[at];
+        return branches;
     }
 
     private static ulong Number(ReadOnlySpan<byte> bytes, ref int at)

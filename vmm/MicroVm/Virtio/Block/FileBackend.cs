@@ -41,7 +41,7 @@ public sealed class FileBackend : IDisposable
     public static FileBackend Open(string path, bool readOnly, string? serial = null)
     {
         HostFile file = HostFile.TryOpen(path, readOnly ? Libc.O_RDONLY : Libc.O_RDWR, out int error)
-            ?? throw MicroVmException.Image("cannot open the disk image", $"{path}: {Libc.Describe(error)}", Remedy(error, readOnly));
+            ?? throw MicroVmException.Refused(FailureKind.Image, "cannot open the disk image", path, error, Remedy(error, readOnly));
         try
         {
             return new FileBackend(file, Check(file, path, readOnly), readOnly, serial);

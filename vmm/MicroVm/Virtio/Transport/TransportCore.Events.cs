@@ -68,7 +68,7 @@ internal sealed partial class TransportCore
         _registers.RaiseConfig();
     }
 
-    // A driver that read the generation before sees another one after, whether it read the bytes before, amid or after the change.
+    // The generation moves on both sides of the change; what a reader in between can see is in docs/decisions/0020.
     private void RefreshConfig()
     {
         Generation++;

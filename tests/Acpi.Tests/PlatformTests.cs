@@ -1,0 +1,83 @@
+using MicroVm.Acpi;
+
+namespace Acpi.Tests;
+
+/// <summary>What <see cref="AcpiTables"/> promises, without the oracle.</summary>
+public sealed class PlatformTests
+{
+    private static byte Sum(ReadOnlySpan<byte> bytes)
+    {
+        byte sum = 0;
+        foreach (byte b in bytes) sum += b;
+        return sum;
+    }
+
+    [Theory]
+    [InlineData(1, 0, true), InlineData(2, 3, true), InlineData(254, 32, true), InlineData(1000, 256, true), InlineData(1, 0, false), InlineData(8, 16, false)]
+    public void EveryTableIsFoundAndAddsUpToZero(int cpus, int virtio, bool everything)
+    {
+        PlatformTables built = PlatformTables.Build(cpus, virtio, everything);
+        Assert.Equal(everything ? ["APIC", "DSDT", "FACP", "MCFG", "RSDT", "XSDT"] : ["APIC", "DSDT", "FACP", "XSDT"], built.Tables.Keys.Order(StringComparer.Ordinal));
+        Assert.All(built.Tables, static t => Assert.Equal(0, Sum(t.Value)));
+        Assert.Equal("RSD PTR "u8, built.Bytes.AsSpan(0, 8));
+        Assert.Equal(0, Sum(built.Bytes.AsSpan(0, 20)));
+        Assert.Equal(0, Sum(built.Bytes.AsSpan(0, 36)));
+        Assert.Equal(PlatformTables.Address, built.Rsdp);
+    }
+
+    [Fact]
+    public void CpusFrom255OnAreX2Apics()
+    {
+        byte[] madt = PlatformTables.Build(257, 0).Tables["APIC"];
+        int small = 0, large = 0;
+        for (int at = 44; at < madt.Length; at += madt[at + 1])
+        {
+            if (madt[at] == 0) Assert.Equal(small++, madt[at + 3]);
+            if (madt[at] == 9) Assert.Equal(255 + large++, BitConverter.ToInt32(madt, at + 4));
+        }
+        Assert.Equal((255, 2), (small, large));
+    }
+
+    [Fact]
+    public void BuildAllocatesNothing()
+    {
+        Span<AcpiMmioDevice> devices = stackalloc AcpiMmioDevice[32];
+        var platform = new AcpiPlatform
+        {
+            CpuCount = 300, IoApicAddress = 0xFEC0_0000, Sleep = new(0x600, 0x601, 0x602), VirtioMmio = devices, Com1 = new(0x3F8, 1), Ged = new(0xFEB0_0000, 3),
+            PvPanicPort = 0x505, Ecam = new(0xE000_0000, 0, 255), WithRsdt = true,
+        };
+        byte[] buffer = new byte[AcpiTables.RequiredSize(platform)];
+        AcpiTables.Build(platform, buffer, PlatformTables.Address);
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        for (int i = 0; i < 100; i++) AcpiTables.Build(platform, buffer, PlatformTables.Address);
+        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+    }
+
+    [Fact]
+    public void WhatTheBufferHeldBeforeIsGone()
+    {
+        var platform = new AcpiPlatform { CpuCount = 1, IoApicAddress = 0xFEC0_0000, Sleep = new(0x600, 0x601, 0x602) };
+        byte[] clean = new byte[AcpiTables.RequiredSize(platform)], dirty = new byte[clean.Length];
+        dirty.AsSpan().Fill(0xAA);
+        AcpiTables.Build(platform, clean, PlatformTables.Address);
+        AcpiTables.Build(platform, dirty, PlatformTables.Address);
+        Assert.Equal(clean, dirty);
+    }
+
+    [Fact]
+    public void WhatCannotBeDescribedIsRefused()
+    {
+        Assert.Throws<ArgumentOutOfRangeException>(static () => Build(0, 0xE_0000, false, 0));
+        Assert.Throws<ArgumentOutOfRangeException>(static () => Build(1, 0xE_0008, false, 0));
+        Assert.Throws<ArgumentOutOfRangeException>(static () => Build(1, 0xE_0000, false, -1));
+        Assert.Throws<ArgumentOutOfRangeException>(static () => Build(1, 0xFFFF_FFF0, true, 0));
+        Assert.Equal(0xFFFF_FFF0ul, Build(1, 0xFFFF_FFF0, false, 0));
+    }
+
+    private static ulong Build(int cpus, ulong address, bool rsdt, int spare)
+    {
+        var platform = new AcpiPlatform { CpuCount = cpus, IoApicAddress = 0xFEC0_0000, Sleep = new(0x600, 0x601, 0x602), WithRsdt = rsdt };
+        return AcpiTables.Build(platform, new byte[AcpiTables.RequiredSize(platform) + spare], address);
+    }
+}

@@ -1,0 +1,135 @@
+using System.Text.Json;
+using Xunit;
+
+namespace MicroVm.Cli.Tests;
+
+/// <summary>What the shell around it sees: codes, signals, descriptors that are closed or few.</summary>
+public class ProcessTests
+{
+    private const int GuestCode = 42;
+    private static readonly string OnePage = Guests.Path("onepage.elf"), Hello = Guests.Path("hello.elf"), Halt = Guests.Path("halt.elf"), Triple = Guests.Path("triple.elf");
+
+    [KvmFact]
+    public void Guest_s_own_code_and_nothing_else()
+    {
+        Ran ran = Cli.Run("run", "--kernel", OnePage);
+        Assert.Equal((GuestCode, ""), (ran.Code, ran.Error));
+    }
+
+    [KvmFact]
+    public void Triple_fault_is_123_with_registers_and_a_last_line()
+    {
+        Ran ran = Cli.Run("run", "--kernel", Triple, "--serial", "none");
+        Assert.Equal(123, ran.Code);
+        Assert.Contains("rip 0000000000100007", ran.Error, StringComparison.Ordinal);
+        Assert.StartsWith("microvm: error: the guest crashed: triple fault", ran.Error.TrimEnd('\n').Split('\n')[^1], StringComparison.Ordinal);
+    }
+
+    [KvmTheory]
+    [InlineData("TERM", 143)]
+    [InlineData("INT", 130)]
+    [InlineData("HUP", 129)]
+    public void Signals_stop_the_guest_and_say_so(string signal, int code)
+    {
+        // Not the program in the background: there the shell has it ignore SIGINT.
+        Ran ran = Cli.Shell("(sleep 1; kill -" + signal + " $$) >/dev/null 2>&1 & exec \"$0\" \"$@\"", "run", "--kernel", Halt, "--serial", "none");
+        Assert.Equal((code, $"microvm: stopped by SIG{signal}\n"), (ran.Code, ran.Error));
+    }
+
+    [KvmTheory]
+    [InlineData("exec \"$0\" \"$@\" <&-")]
+    [InlineData("exec \"$0\" \"$@\" >&-")]
+    [InlineData("exec \"$0\" \"$@\" <&- >&- 2>&-")]
+    [InlineData("exec \"$0\" \"$@\" >/dev/full")]
+    public void Closed_descriptors_do_not_matter_to_the_guest(string script) =>
+        Assert.Equal(GuestCode, Cli.Shell(script, "run", "--kernel", Hello).Code);
+
+    [KvmFact]
+    public void Standard_output_that_is_a_closed_pipe_does_not_matter_to_the_guest() =>
+        Assert.Equal($"{GuestCode}\n", Cli.Shell("{ sleep 0.2; \"$0\" \"$@\"; echo $? >&2; } | true", "run", "--kernel", Hello).Error);
+
+    [Fact]
+    public void Help_into_a_closed_pipe_is_no_error() =>
+        Assert.Equal("0\n", Cli.Shell("{ sleep 0.2; \"$0\" \"$@\"; echo $? >&2; } | true", "run", "--help").Error);
+
+    [KvmFact]
+    public void R2_too_few_descriptors_are_an_error_that_says_so()
+    {
+        string[] disks = ["--disk", $"path={Cli.File("disk.img", new string('\0', 4096))},ro", "--rng", "--console", $"file={Path.Combine(Cli.Scratch, "out")}"];
+        for (int limit = 6; limit <= 60; limit += limit < 30 ? 1 : 5)
+        {
+            Ran ran = Cli.Shell($"ulimit -n {limit}; exec \"$0\" \"$@\"", ["run", "--kernel", OnePage, .. disks]);
+            if (ran.Code == GuestCode) continue;
+            Assert.True(ran.Code == 125, $"limit {limit}: {ran.Code} {ran.Error}");
+            Assert.Contains("ulimit -n", ran.ErrorLine(), StringComparison.Ordinal);
+        }
+    }
+
+    [KvmFact]
+    public void Timeline_is_json_in_order()
+    {
+        string path = Path.Combine(Cli.Scratch, "timeline.json");
+        Assert.Equal(GuestCode, Cli.Run("run", "--kernel", OnePage, "--timeline", path).Code);
+        using JsonDocument json = JsonDocument.Parse(File.ReadAllText(path));
+        decimal before = -1;
+        foreach (JsonElement mark in json.RootElement.GetProperty("marks").EnumerateArray())
+        {
+            Assert.True(mark.GetProperty("at").GetDecimal() >= before);
+            before = mark.GetProperty("at").GetDecimal();
+        }
+        Assert.True(before > 0);
+    }
+
+    [KvmFact]
+    public void Trace_names_registers()
+    {
+        Ran ran = Cli.Run("run", "--kernel", Hello, "--trace", "all");
+        Assert.Equal(GuestCode, ran.Code);
+        Assert.Contains("uart16550[0].TransmitHolding <- 0x", ran.Error, StringComparison.Ordinal);
+        Assert.Contains("exit-port[0].Code <- 0x2a", ran.Error, StringComparison.Ordinal);
+    }
+
+    [KvmFact]
+    public void Unknown_trace_category_names_the_known_ones()
+    {
+        Ran ran = Cli.Run("run", "--kernel", Hello, "--trace", "usb");
+        Assert.Equal(127, ran.Code);
+        Assert.Contains("virtio-mmio", ran.ErrorLine(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Doctor_s_json_has_the_documented_names()
+    {
+        Ran ran = Cli.Run("doctor", "--json");
+        using JsonDocument json = JsonDocument.Parse(ran.Out);
+        JsonElement root = json.RootElement;
+        Assert.Equal(1, root.GetProperty("version").GetInt32());
+        Assert.Equal(ran.Code == 0, root.GetProperty("kvmUsable").GetBoolean());
+        Assert.True(!root.GetProperty("stockGuests").GetBoolean() || root.GetProperty("kvmUsable").GetBoolean());
+        string documentation = File.ReadAllText(Path.Combine(Cli.Repository, "docs/doctor.md"));
+        foreach (JsonElement probe in root.GetProperty("probes").EnumerateArray())
+        {
+            Assert.Contains($"`{probe.GetProperty("name").GetString()}`", documentation, StringComparison.Ordinal);
+            Assert.Contains(probe.GetProperty("status").GetString(), new[] { "ok", "warn", "missing" });
+            if (probe.GetProperty("status").GetString() != "ok") Assert.NotEmpty(probe.GetProperty("advice").GetString()!);
+        }
+    }
+
+    [Fact]
+    public void Doctor_s_table_is_for_people()
+    {
+        Ran ran = Cli.Run("doctor");
+        Assert.Contains("Stock guests: ", ran.Out, StringComparison.Ordinal);
+        Assert.DoesNotContain('\e', ran.Out);
+    }
+}
+
+/// <summary>A theory that begins a machine.</summary>
+[AttributeUsage(AttributeTargets.Method)]
+internal sealed class KvmTheoryAttribute : TheoryAttribute
+{
+    public KvmTheoryAttribute()
+    {
+        if (!Guests.HasKvm) Skip = "no /dev/kvm here";
+    }
+}

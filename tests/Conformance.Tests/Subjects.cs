@@ -1,0 +1,70 @@
+using MicroVm.Bus;
+using MicroVm.Devices;
+using MicroVm.Diagnostics;
+using MicroVm.Events;
+using MicroVm.Interrupts;
+using MicroVm.Memory;
+using MicroVm.Virtio;
+
+namespace MicroVm.Conformance.Tests;
+
+/// <summary>One block under test, with what the catalogue cannot say about it.</summary>
+internal sealed record Subject(IRegisterBlock Block)
+{
+    /// <summary>The page that its resident registers stand in.</summary>
+    public ResidentPage? Page { get; init; }
+
+    /// <summary>The register that selects the index of an index/data pair.</summary>
+    public string? Selector { get; init; }
+
+    /// <summary>A register whose writes may start the device, which is allowed to allocate.</summary>
+    public string? Starts { get; init; }
+
+    public BlockInfo Info => Block.Info;
+
+    public RegisterInfo Register(string name) => Info.Registers.Single(r => r.Name == name);
+}
+
+/// <summary>How to make each block. A block without a line here fails the tests.</summary>
+internal static class Subjects
+{
+    private static readonly Dictionary<string, Func<Subject>> Factories = new()
+    {
+        ["AcpiGed"] = static () => new Subject(new AcpiGed(new InterruptLine(3))),
+        ["AcpiSleep"] = static () => new Subject(new AcpiSleep(new Power())),
+        ["ExitPort"] = static () => new Subject(new ExitPort(new Power())),
+        ["PvPanic"] = static () => new Subject(new PvPanic(new Power())),
+        // Without pins, so that nothing of KVM is needed: an entry that has no pin is a register like any other.
+        ["IoApic"] = static () => new Subject(new IoApic(new InterruptRouter(null!, 0), 0)) { Selector = "Select" },
+        ["Uart16550"] = static () => new Subject(new Uart16550(new InterruptLine(1), new OutputPump(-1, "none"))),
+        ["VirtioBlockConfig"] = static () => new Subject(new VirtioBlockConfig(0x0102_0304_0506, 254)),
+        ["VirtioConsoleConfig"] = static () => new Subject(new VirtioConsoleConfig(80, 25, null)),
+        ["VirtioMmio"] = static () =>
+        {
+            var page = new ResidentPage((int)VirtioMmio.Size);
+            var block = new VirtioMmio(0, new Idle(), GuestMemory.Allocate(1 << 20, 1 << 20, 1ul << 32), new InterruptLine(4), new EventFd(), new GuestErrors(null), page);
+            return new Subject(block) { Page = page, Starts = "Status" };
+        },
+    };
+
+    /// <summary>Names for theories.</summary>
+    public static TheoryData<string> All => [.. RegisterCatalog.All.Select(static b => b.Name)];
+
+    public static IEnumerable<string> Known => Factories.Keys;
+
+    public static Subject Make(string name) =>
+        Factories.TryGetValue(name, out Func<Subject>? make) ? make() : throw new InvalidOperationException($"block {name} has no factory in Subjects.cs: add one");
+
+    private sealed class Power : IPowerSink
+    {
+        public void OnPower(PowerEvent what, byte code) { }
+    }
+
+    /// <summary>A virtio device of two queues that does nothing.</summary>
+    private sealed class Idle() : VirtioDevice("idle", VirtioConsole.DeviceId, 3, VirtioConsole.QueueSizes, new VirtioConsoleConfig(132, 50, null))
+    {
+        public override void Activate(in ActivationContext context) { }
+
+        public override void Reset() { }
+    }
+}

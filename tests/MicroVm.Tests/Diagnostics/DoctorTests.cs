@@ -1,0 +1,91 @@
+using MicroVm.Diagnostics;
+using Xunit;
+
+namespace MicroVm.Tests.Diagnostics;
+
+/// <summary>The probes on hosts that are folders of files.</summary>
+public sealed class DoctorTests : IDisposable
+{
+    private readonly string _root = Directory.CreateTempSubdirectory("microvm-doctor-").FullName;
+
+    public void Dispose() => Directory.Delete(_root, recursive: true);
+
+    [Fact]
+    public void An_empty_host_has_an_answer_to_every_probe_and_advice_for_what_is_not_well()
+    {
+        DoctorReport report = Examine();
+        Assert.False(report.KvmUsable || report.StockGuests || report.Passthrough);
+        foreach (DoctorRow row in report.Rows)
+        {
+            Assert.NotEmpty(row.Finding.Text);
+            Assert.True(row.Finding.Status == DoctorStatus.Ok || row.Finding.Advice is not null, row.Name);
+        }
+    }
+
+    [Fact]
+    public void Names_are_unique_and_in_kebab_case()
+    {
+        List<string> names = [.. Examine().Rows.Select(static row => row.Name)];
+        Assert.Equal(names.Count, names.Distinct().Count());
+        Assert.All(names, static name => Assert.Matches("^[a-z0-9]+(-[a-z0-9]+)*$", name));
+    }
+
+    [Theory]
+    [InlineData("never", "", "", DoctorStatus.Ok)]
+    [InlineData("Y", "", "", DoctorStatus.Warn)]
+    [InlineData("Y", "", "rw,favordynmods", DoctorStatus.Ok)]
+    [InlineData("N", "Not affected", "rw", DoctorStatus.Warn)]
+    public void Nx_huge_pages(string value, string affected, string cgroupOptions, DoctorStatus expected)
+    {
+        Write("sys/module/kvm/parameters/nx_huge_pages", value + "\n");
+        Write("sys/devices/system/cpu/vulnerabilities/itlb_multihit", affected + "\n");
+        Write("proc/self/mountinfo", $"30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 {cgroupOptions}\n");
+        DoctorFinding finding = Finding("nx-huge-pages");
+        Assert.Equal((expected, value), (finding.Status, finding.Value));
+        if (affected.Length > 0) Assert.Contains("kvm.nx_huge_pages=never", finding.Advice, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("1 2 3 / /a rw - cgroup cgroup rw,cpu\n", "v1", DoctorStatus.Warn)]
+    [InlineData("1 2 3 / /a rw - cgroup2 cgroup2 rw,favordynmods\n", "v2", DoctorStatus.Ok)]
+    [InlineData("1 2 3 / /a rw - cgroup cgroup rw\n1 2 3 / /b rw - cgroup2 cgroup2 rw\n", "v1 and v2", DoctorStatus.Warn)]
+    [InlineData("1 2 3 / / rw - ext4 /dev/vda rw\n", "none", DoctorStatus.Warn)]
+    public void Cgroup(string mounts, string version, DoctorStatus expected)
+    {
+        Write("proc/self/mountinfo", mounts);
+        DoctorFinding finding = Finding("cgroup");
+        Assert.Equal((expected, version), (finding.Status, finding.Value));
+    }
+
+    [Theory]
+    [InlineData("always madvise [never]", DoctorStatus.Warn)]
+    [InlineData("always [madvise] never", DoctorStatus.Ok)]
+    public void Transparent_huge_pages(string content, DoctorStatus expected)
+    {
+        Write("sys/kernel/mm/transparent_hugepage/enabled", content + "\n");
+        Assert.Equal(expected, Finding("transparent-huge-pages").Status);
+    }
+
+    [Fact]
+    public void Iommu_groups_are_counted()
+    {
+        Directory.CreateDirectory(Path.Combine(_root, "sys/kernel/iommu_groups/0"));
+        Directory.CreateDirectory(Path.Combine(_root, "sys/kernel/iommu_groups/1"));
+        Assert.Equal((DoctorStatus.Ok, "2"), (Finding("iommu").Status, Finding("iommu").Value));
+    }
+
+    private DoctorReport Examine()
+    {
+        using DoctorHost host = DoctorHost.Fake(_root);
+        return Doctor.Examine(host);
+    }
+
+    private DoctorFinding Finding(string name) => Examine().Rows.Single(row => row.Name == name).Finding;
+
+    private void Write(string path, string text)
+    {
+        string file = Path.Combine(_root, path);
+        Directory.CreateDirectory(Path.GetDirectoryName(file)!);
+        File.WriteAllText(file, text);
+    }
+}
