@@ -42,7 +42,6 @@ public sealed partial class PciHeader0 : IPciHeader
     void IPciHeader.Reset()
     {
         ResetRegisters();
-        RestoreFlags();
         _changed = true;
     }
 
@@ -53,13 +52,13 @@ public sealed partial class PciHeader0 : IPciHeader
         uint flags = (bar.Is64 ? (uint)PciBarBits.Is64 : 0) | (bar.Prefetchable ? (uint)PciBarBits.Prefetchable : 0);
         (_barMask[bar.Index], _barFlags[bar.Index]) = ((uint)mask & ~(uint)PciConst.BarFlags, flags);
         if (bar.Is64) _barMask[bar.Index + 1] = (uint)(mask >> 32);
-        RestoreFlags();
+        PublishResident();
     }
 
     /// <summary>Where the BAR's registers say that it is, or null while they hold the ones that ask for its size.</summary>
     internal ulong? Programmed(PciBar bar)
     {
-        uint low = _r.Bar[bar.Index] & ~(uint)PciConst.BarFlags;
+        uint low = _r.Bar[bar.Index];
         if (low == _barMask[bar.Index]) return null;
         if (!bar.Is64) return low;
         uint high = _r.Bar[bar.Index + 1];
@@ -69,24 +68,20 @@ public sealed partial class PciHeader0 : IPciHeader
     /// <summary>Puts a BAR somewhere, as firmware does.</summary>
     internal void Program(PciBar bar, ulong address)
     {
-        _r.Bar[bar.Index] = (uint)address | _barFlags[bar.Index];
+        _r.Bar[bar.Index] = (uint)address;
         if (bar.Is64) _r.Bar[bar.Index + 1] = (uint)(address >> 32);
         _changed = true;
         PublishResident();
     }
 
-    private void RestoreFlags()
-    {
-        for (int i = 0; i < _barFlags.Length; i++) _r.Bar[i] |= _barFlags[i];
-        PublishResident();
-    }
-
     private partial uint WriteBar(int index, uint old, uint value)
     {
-        uint stored = (value & _barMask[index]) | _barFlags[index];
+        uint stored = value & _barMask[index];
         _changed |= stored != old;
         return stored;
     }
+
+    private partial uint ReadBar(int index) => _r.Bar[index] | _barFlags[index];
 
     private partial ushort WriteCommand(ushort old, ushort value)
     {
