@@ -61,7 +61,7 @@ internal sealed class MachineBuilder
     private MachineParts Assemble()
     {
         ConsoleAttachment? serial = Attach(_options.Serial, "serial"), console = Attach(_options.Console, "console");
-        (VirtioDevice[] devices, VirtioDevice[] functions) = MakeVirtioDevices(console);
+        (VirtioDevice[] devices, (VirtioDevice Device, int? Port)[] functions) = MakeVirtioDevices(console);
         bool hasPci = functions.Length > 0 || _options.Pci || _options.PciRootPorts > 0;
 
         GuestMemory memory = _owned.Add(GuestMemory.Allocate(_options.MemoryBytes, MachineMap.LowMemory.End, MachineMap.HighMemory.Start));
@@ -199,23 +199,28 @@ internal sealed class MachineBuilder
     private static ushort AcpiSleepPort(int register) => (ushort)(MachineMap.Sleep.Base + register);
 
     // In the order in which the guest numbers them: disks first, so that --disk order is /dev/vda, vdb and so on.
-    private (VirtioDevice[] Mmio, VirtioDevice[] Pci) MakeVirtioDevices(ConsoleAttachment? console)
+    private (VirtioDevice[] Mmio, (VirtioDevice Device, int? Port)[] Pci) MakeVirtioDevices(ConsoleAttachment? console)
     {
-        List<VirtioDevice> mmio = [], pci = [];
-        foreach (DiskOptions disk in _options.Disks) List(disk.Transport).Add(_owned.Add(new VirtioBlockDevice(FileBackend.Open(disk.Path, disk.ReadOnly, disk.Serial))));
-        if (console is not null) List(_options.ConsoleTransport).Add(MakeConsole(console));
-        if (_options.Rng) List(_options.RngTransport).Add(_owned.Add(new VirtioRngDevice(_loop.Value)));
+        List<VirtioDevice> mmio = [];
+        List<(VirtioDevice, int?)> pci = [];
+        foreach (DiskOptions disk in _options.Disks) Attach(_owned.Add(new VirtioBlockDevice(FileBackend.Open(disk.Path, disk.ReadOnly, disk.Serial))), disk.RootPort is null ? disk.Transport : VirtioTransport.Pci, disk.RootPort);
+        if (console is not null) Attach(MakeConsole(console), _options.ConsoleTransport);
+        if (_options.Rng) Attach(_owned.Add(new VirtioRngDevice(_loop.Value)), _options.RngTransport);
         if (mmio.Count > MachineMap.Virtio.Count) throw MicroVmException.Usage("too many virtio devices", $"{mmio.Count}", $"Give at most {MachineMap.Virtio.Count}, or attach them with --transport pci");
         return ([.. mmio], [.. pci]);
 
-        List<VirtioDevice> List(VirtioTransport? own) => (own ?? _options.Transport) == VirtioTransport.Pci ? pci : mmio;
+        void Attach(VirtioDevice device, VirtioTransport? own, int? port = null)
+        {
+            if ((own ?? _options.Transport) == VirtioTransport.Pci) pci.Add((device, port));
+            else mmio.Add(device);
+        }
     }
 
-    private void AddPciVirtio(PciHost pci, GuestMemory memory, InterruptRouter router, VirtioDevice[] devices)
+    private void AddPciVirtio(PciHost pci, GuestMemory memory, InterruptRouter router, (VirtioDevice Device, int? Port)[] devices)
     {
-        foreach (VirtioDevice device in devices)
+        foreach ((VirtioDevice device, int? port) in devices)
         {
-            PciAddress address = pci.NextAddress();
+            PciAddress address = port is { } n ? pci.AddressBehind(n) : pci.NextAddress();
             pci.Plug(new VirtioPciFunction(address, pci.Page(address), device, memory, router, _errors));
         }
     }
