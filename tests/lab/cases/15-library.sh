@@ -19,5 +19,5 @@ expect_line "the first machine reaches user space" '^a: processors 1'
 expect_line "the second machine reaches user space" '^b: processors 1'
 expect_line "both give their guest's exit code" '^exit codes 9 and 9'
 expect_value "the sample ends with the guests' code" both 9
-expect_line "an error is typed and says what to do" '^sample: Image: .*\. .*\.'
+expect_line "an error is typed and says what to do" '^sample: Image: cannot use the kernel, /nonexistent: .*\. Check '
 expect_value "the error's kind is an exit code" missing 126
