@@ -1,3 +1,4 @@
+using System.Text;
 using MicroVm.Acpi;
 using MicroVm.Boot;
 using MicroVm.Bus;
@@ -28,13 +29,15 @@ internal sealed class MachineBuilder
     private readonly MachineEnd _end = new();
     private readonly AccessTrace _trace = new();
     private readonly AddressSpace _ports = new("pio"), _mmio = new("mmio");
+    private readonly OutputPump _log;
     private readonly GuestErrors _errors;
     private readonly Lazy<EventLoop> _loop;
 
     internal MachineBuilder(MachineOptions options)
     {
         _options = options;
-        _errors = new GuestErrors(_owned.Add(new OutputPump(StandardError, "errors", 1 << 14)));
+        _log = _owned.Add(new OutputPump(StandardError, "log", 1 << 14));
+        _errors = new GuestErrors(_log);
         // One loop for all quick devices, made with the first of them.
         _loop = new Lazy<EventLoop>(() => _owned.Add(new EventLoop("devices")));
         if (options.Cpus is < 1 or > MachineOptions.MaxCpus) throw MicroVmException.Usage("cannot make that many vCPUs", $"--cpus {options.Cpus}", $"Give 1 to {MachineOptions.MaxCpus}");
@@ -193,11 +196,18 @@ internal sealed class MachineBuilder
     private VirtioDevice[] MakeVirtioDevices(ConsoleAttachment? console)
     {
         List<VirtioDevice> devices = [];
-        foreach (DiskOptions disk in _options.Disks) devices.Add(_owned.Add(new VirtioBlockDevice(FileBackend.Open(disk.Path, disk.ReadOnly, disk.Serial))));
+        foreach (DiskOptions disk in _options.Disks) devices.Add(_owned.Add(new VirtioBlockDevice(OpenDisk(disk))));
         if (console is not null) devices.Add(MakeConsole(console));
         if (_options.Rng) devices.Add(_owned.Add(new VirtioRngDevice(_loop.Value)));
         if (devices.Count > MachineMap.Virtio.Count) throw MicroVmException.Usage("too many virtio devices", $"{devices.Count}", $"Give at most {MachineMap.Virtio.Count}");
         return [.. devices];
+    }
+
+    private FileBackend OpenDisk(DiskOptions disk)
+    {
+        FileBackend backend = FileBackend.Open(disk.Path, disk.ReadOnly, disk.Serial);
+        if (backend.IgnoredBytes != 0) _log.Write(Encoding.UTF8.GetBytes($"microvm: note: the last {backend.IgnoredBytes} bytes of {disk.Path} are no whole sector, and the guest does not see them\n"));
+        return backend;
     }
 
     private VirtioConsoleDevice MakeConsole(ConsoleAttachment host)
