@@ -16,8 +16,13 @@ internal static class RunOptions
         new("cpus", "N", "vCPUs, 1 to 64.", static (s, v) => s.Cpus = Count(v)) { Default = "1" },
         new("memory", "SIZE", "Guest memory: 512M, 2G.", static (s, v) => s.MemoryBytes = Size(v)) { Default = "256M" },
 
-        new("disk", "path=F[,ro][,serial=S][,transport=mmio]", "virtio disk from a raw image or block device, /dev/vda and so on;\nonce for each. A comma in a path is written twice.", static (s, v) => AddDisk(s, v)) { Heading = "Devices", Repeatable = true },
+        new("disk", "path=F[,ro][,serial=S][,transport=mmio|pci]", "virtio disk from a raw image or block device, /dev/vda and so on;\nonce for each. A comma in a path is written twice.", static (s, v) => AddDisk(s, v)) { Heading = "Devices", Repeatable = true },
         new("rng", null, "virtio entropy device.", static (s, v) => s.Rng = Switch(v)) { Default = "off" },
+        new("transport", "mmio|pci", "How virtio devices are attached that do not say it themselves.", static (s, v) => s.Transport = TransportText.Parse(v.Text, v)) { Default = "mmio" },
+        new("rng-transport", "mmio|pci", "How the entropy device is attached.", static (s, v) => s.RngTransport = TransportText.Parse(v.Text, v)) { Default = "as --transport" },
+        new("console-transport", "mmio|pci", "How the virtio console is attached.", static (s, v) => s.ConsoleTransport = TransportText.Parse(v.Text, v)) { Default = "as --transport" },
+        new("pci", null, "A PCI host bridge even where no device needs it.", static (s, v) => s.Pci = Switch(v)) { Default = "with the first PCI device" },
+        new("pci-ports", "N", "PCI Express root ports, 0 to 16: each a slot with a bus of its own.", static (s, v) => s.PciRootPorts = Count(v)) { Default = "0" },
         new("serial", "stdio|file=F|none", "Serial port ttyS0.", static (s, v) => s.Serial = Endpoint(v)) { Default = "stdio; none with --console stdio" },
         new("console", "stdio|file=F|none", "virtio console hvc0.", static (s, v) => s.Console = Endpoint(v)) { Default = "none" },
 

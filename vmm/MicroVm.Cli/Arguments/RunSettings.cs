@@ -11,6 +11,11 @@ internal sealed class RunSettings
     internal List<DiskOptions> Disks { get; } = [];
     internal bool DisksFromFile { get; set; }
     internal bool Rng { get; set; }
+    internal VirtioTransport? RngTransport { get; set; }
+    internal VirtioTransport? ConsoleTransport { get; set; }
+    internal VirtioTransport Transport { get; set; }
+    internal bool Pci { get; set; }
+    internal int PciRootPorts { get; set; }
     internal ConsoleEndpoint? Serial { get; set; }
     internal ConsoleEndpoint? Console { get; set; }
     internal string[]? Trace { get; set; }
@@ -37,6 +42,11 @@ internal sealed class RunSettings
             Initrd = Initrd,
             Disks = Disks,
             Rng = Rng,
+            RngTransport = RngTransport,
+            ConsoleTransport = ConsoleTransport,
+            Transport = Transport,
+            Pci = Pci,
+            PciRootPorts = PciRootPorts,
             Serial = SerialOrDefault,
             Console = Console ?? ConsoleEndpoint.None,
             Trace = Trace is null ? null : new TraceOptions(Trace, new ErrorWriter()),

@@ -30,6 +30,16 @@ public sealed unsafe class EventFd : IDisposable
         return Libc.read(Fd, &count, sizeof(ulong)) == sizeof(ulong) ? count : 0;
     }
 
+    /// <summary>Whether the count is not 0; takes nothing.</summary>
+    public bool IsSignalled
+    {
+        get
+        {
+            Libc.PollFd poll = new() { Fd = Fd, Events = Libc.POLLIN };
+            return Libc.poll(&poll, 1, 0) == 1 && (poll.Returned & Libc.POLLIN) != 0;
+        }
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {

@@ -8,10 +8,12 @@ using MicroVm.Events;
 using MicroVm.Interrupts;
 using MicroVm.Kvm;
 using MicroVm.Memory;
+using MicroVm.Pci;
 using MicroVm.Virtio;
 using MicroVm.Virtio.Block;
 using MicroVm.Virtio.Console;
 using MicroVm.Virtio.Mmio;
+using MicroVm.Virtio.Pci;
 using MicroVm.Virtio.Rng;
 
 namespace MicroVm;
@@ -41,6 +43,7 @@ internal sealed class MachineBuilder
         // One loop for all quick devices, made with the first of them.
         _loop = new Lazy<EventLoop>(() => _owned.Add(new EventLoop("devices")));
         if (options.Cpus is < 1 or > MachineOptions.MaxCpus) throw MicroVmException.Usage("cannot make that many vCPUs", $"--cpus {options.Cpus}", $"Give 1 to {MachineOptions.MaxCpus}");
+        if (options.PciRootPorts is < 0 or > PciHost.MaxRootPorts) throw MicroVmException.Usage("cannot make that many root ports", $"--pci-ports {options.PciRootPorts}", $"Give 0 to {PciHost.MaxRootPorts}");
         if (options.MemoryBytes < MinMemory) throw MicroVmException.Usage("that is too little memory", $"--memory {options.MemoryBytes >> 20}M", "Give at least 2M; a Debian kernel needs about 128M");
     }
 
@@ -61,7 +64,8 @@ internal sealed class MachineBuilder
     private MachineParts Assemble()
     {
         ConsoleAttachment? serial = Attach(_options.Serial, "serial"), console = Attach(_options.Console, "console");
-        VirtioDevice[] devices = MakeVirtioDevices(console);
+        (VirtioDevice[] devices, VirtioDevice[] functions) = MakeVirtioDevices(console);
+        bool hasPci = functions.Length > 0 || _options.Pci || _options.PciRootPorts > 0;
 
         GuestMemory memory = _owned.Add(GuestMemory.Allocate(_options.MemoryBytes, MachineMap.LowMemory.End, MachineMap.HighMemory.Start));
         KvmVm vm;
@@ -75,6 +79,7 @@ internal sealed class MachineBuilder
             tscDeadline = kvm.Capability(KvmAbi.CapTscDeadlineTimer) > 0;
         }
         ResidentArea? pages = AddMemory(vm, memory, devices.Length);
+        PciHost? pci = hasPci ? _owned.Add(new PciHost(vm, _mmio, _options.PciRootPorts)) : null;
         vm.SplitIrqchip((uint)PinCount(devices.Length));
         KvmVcpu[] kvmVcpus = MakeVcpus(vm, new CpuidTable(cpuid, cpuidCount, _options.Cpus, tscDeadline));
         Timeline.Mark("kvm");
@@ -84,13 +89,14 @@ internal sealed class MachineBuilder
         _mmio.Add(MachineMap.Ioapic.Base, ioApic);
         AcpiGed ged = AddPlatformDevices(router, serial);
         VirtioMmio[] virtio = AddVirtio(vm, memory, router, devices, pages);
-        LoadGuest(memory, kvmVcpus[0], serial is not null, virtio.Length);
+        if (pci is not null) AddPciVirtio(pci, memory, router, functions);
+        LoadGuest(memory, kvmVcpus[0], serial is not null, virtio.Length, pci?.Acpi);
         Timeline.Mark("loaded");
 
         return new MachineParts
         {
             Owned = _owned, End = _end, Vm = vm, Memory = memory, Trace = _trace, Ports = _ports, Mmio = _mmio, Router = router, Ged = ged,
-            Virtio = virtio, Vcpus = WrapVcpus(kvmVcpus, ioApic, memory), Serial = serial, Console = console,
+            Virtio = virtio, Pci = pci, Vcpus = WrapVcpus(kvmVcpus, ioApic, memory), Serial = serial, Console = console,
         };
     }
 
@@ -163,16 +169,18 @@ internal sealed class MachineBuilder
 
     private static ulong VirtioAddress(int index) => MachineMap.Virtio.Base + (ulong)index * MachineMap.Virtio.Stride;
 
-    private void LoadGuest(GuestMemory memory, KvmVcpu first, bool serial, int virtioDevices)
+    private void LoadGuest(GuestMemory memory, KvmVcpu first, bool serial, int virtioDevices, AcpiPciHost? pci)
     {
         BootSource source = new(_options.Kernel, _options.Initrd, _options.CommandLine, _options.KernelCache);
-        BootState state = BootLoader.Load(memory, source, BootLayout.Acpi, []);
-        WriteAcpi(memory, serial, virtioDevices);
+        // The guest believes in configuration space only where the memory map or ACPI reserves it; some look at one, some at the other.
+        ReadOnlySpan<MemoryMapEntry> reserved = pci is null ? [] : [new MemoryMapEntry(MachineMap.Ecam.Start, MachineMap.Ecam.Length, MemoryType.Reserved)];
+        BootState state = BootLoader.Load(memory, source, BootLayout.Acpi, reserved);
+        WriteAcpi(memory, serial, virtioDevices, pci);
         ResetVector.Write(memory, AcpiSleepPort(2), (byte)AcpiSleepConst.ResetValue);
         BootRegisters.Enter(first, state);
     }
 
-    private void WriteAcpi(GuestMemory memory, bool serial, int virtioDevices)
+    private void WriteAcpi(GuestMemory memory, bool serial, int virtioDevices, AcpiPciHost? pci)
     {
         Span<AcpiMmioDevice> virtio = stackalloc AcpiMmioDevice[virtioDevices];
         for (int i = 0; i < virtioDevices; i++) virtio[i] = new AcpiMmioDevice((uint)VirtioAddress(i), (uint)(MachineMap.Virtio.FirstIrq + i));
@@ -185,6 +193,7 @@ internal sealed class MachineBuilder
             Ged = new AcpiMmioDevice((uint)MachineMap.Ged.Base, MachineMap.Ged.Irq),
             PvPanicPort = MachineMap.Panic.Base,
             VirtioMmio = virtio,
+            Pci = pci,
         };
         if (!memory.TryRange(BootLayout.Acpi, BootLayout.AcpiSize, out HostRange area)) throw new InvalidOperationException("no memory at the ACPI area");
         AcpiTables.Build(platform, area.Span, BootLayout.Acpi);
@@ -193,14 +202,25 @@ internal sealed class MachineBuilder
     private static ushort AcpiSleepPort(int register) => (ushort)(MachineMap.Sleep.Base + register);
 
     // In the order in which the guest numbers them: disks first, so that --disk order is /dev/vda, vdb and so on.
-    private VirtioDevice[] MakeVirtioDevices(ConsoleAttachment? console)
+    private (VirtioDevice[] Mmio, VirtioDevice[] Pci) MakeVirtioDevices(ConsoleAttachment? console)
     {
-        List<VirtioDevice> devices = [];
-        foreach (DiskOptions disk in _options.Disks) devices.Add(_owned.Add(new VirtioBlockDevice(OpenDisk(disk))));
-        if (console is not null) devices.Add(MakeConsole(console));
-        if (_options.Rng) devices.Add(_owned.Add(new VirtioRngDevice(_loop.Value)));
-        if (devices.Count > MachineMap.Virtio.Count) throw MicroVmException.Usage("too many virtio devices", $"{devices.Count}", $"Give at most {MachineMap.Virtio.Count}");
-        return [.. devices];
+        List<VirtioDevice> mmio = [], pci = [];
+        foreach (DiskOptions disk in _options.Disks) List(disk.Transport).Add(_owned.Add(new VirtioBlockDevice(OpenDisk(disk))));
+        if (console is not null) List(_options.ConsoleTransport).Add(MakeConsole(console));
+        if (_options.Rng) List(_options.RngTransport).Add(_owned.Add(new VirtioRngDevice(_loop.Value)));
+        if (mmio.Count > MachineMap.Virtio.Count) throw MicroVmException.Usage("too many virtio devices", $"{mmio.Count}", $"Give at most {MachineMap.Virtio.Count}, or attach them with --transport pci");
+        return ([.. mmio], [.. pci]);
+
+        List<VirtioDevice> List(VirtioTransport? own) => (own ?? _options.Transport) == VirtioTransport.Pci ? pci : mmio;
+    }
+
+    private void AddPciVirtio(PciHost pci, GuestMemory memory, InterruptRouter router, VirtioDevice[] devices)
+    {
+        foreach (VirtioDevice device in devices)
+        {
+            PciAddress address = pci.NextAddress();
+            pci.Plug(new VirtioPciFunction(address, pci.Page(address), device, memory, router, _errors));
+        }
     }
 
     private FileBackend OpenDisk(DiskOptions disk)

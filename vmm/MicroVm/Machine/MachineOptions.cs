@@ -27,6 +27,21 @@ public sealed record MachineOptions
     /// <summary>A virtio entropy device.</summary>
     public bool Rng { get; init; }
 
+    /// <summary>How virtio devices are attached that do not say it themselves.</summary>
+    public VirtioTransport Transport { get; init; }
+
+    /// <summary>How the entropy device is attached; null as <see cref="Transport"/> says.</summary>
+    public VirtioTransport? RngTransport { get; init; }
+
+    /// <summary>How the virtio console is attached; null as <see cref="Transport"/> says.</summary>
+    public VirtioTransport? ConsoleTransport { get; init; }
+
+    /// <summary>A PCI host bridge even where no device needs it. Without any PCI device there is otherwise no PCI at all.</summary>
+    public bool Pci { get; init; }
+
+    /// <summary>PCI Express root ports, 0 to 16: each a slot with a bus of its own. More than 0 implies <see cref="Pci"/>.</summary>
+    public int PciRootPorts { get; init; }
+
     /// <summary>What the serial port (ttyS0) is connected to; <see cref="ConsoleEndpoint.None"/> leaves it out of the machine.</summary>
     public ConsoleEndpoint Serial { get; init; } = ConsoleEndpoint.None;
 
@@ -44,7 +59,17 @@ public sealed record MachineOptions
 /// <param name="Path">Raw image or block device.</param>
 /// <param name="ReadOnly">The guest cannot write it, and the file is opened so.</param>
 /// <param name="Serial">Up to 20 ASCII characters that the guest can read, or null.</param>
-public sealed record DiskOptions(string Path, bool ReadOnly = false, string? Serial = null);
+/// <param name="Transport">How it is attached; null as <see cref="MachineOptions.Transport"/> says.</param>
+public sealed record DiskOptions(string Path, bool ReadOnly = false, string? Serial = null, VirtioTransport? Transport = null);
+
+/// <summary>How a virtio device is attached.</summary>
+public enum VirtioTransport
+{
+    /// <summary>Memory-mapped registers and a line of the I/O APIC: the quickest to boot.</summary>
+    Mmio,
+    /// <summary>A PCI function with MSI-X: an interrupt for each queue.</summary>
+    Pci,
+}
 
 /// <summary>Which accesses are traced, and to where.</summary>
 /// <param name="Categories">Kinds: <c>mmio</c>, <c>pio</c>, <c>all</c>, or names of blocks such as <c>virtio-mmio</c>.</param>
