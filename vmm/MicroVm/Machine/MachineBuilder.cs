@@ -1,3 +1,4 @@
+using System.Text;
 using MicroVm.Acpi;
 using MicroVm.Boot;
 using MicroVm.Bus;
@@ -30,13 +31,15 @@ internal sealed class MachineBuilder
     private readonly MachineEnd _end = new();
     private readonly AccessTrace _trace = new();
     private readonly AddressSpace _ports = new("pio"), _mmio = new("mmio");
+    private readonly OutputPump _log;
     private readonly GuestErrors _errors;
     private readonly Lazy<EventLoop> _loop;
 
     internal MachineBuilder(MachineOptions options)
     {
         _options = options;
-        _errors = new GuestErrors(_owned.Add(new OutputPump(StandardError, "errors", 1 << 14)));
+        _log = _owned.Add(new OutputPump(StandardError, "log", 1 << 14));
+        _errors = new GuestErrors(_log);
         // One loop for all quick devices, made with the first of them.
         _loop = new Lazy<EventLoop>(() => _owned.Add(new EventLoop("devices")));
         if (options.Cpus is < 1 or > MachineOptions.MaxCpus) throw MicroVmException.Usage("cannot make that many vCPUs", $"--cpus {options.Cpus}", $"Give 1 to {MachineOptions.MaxCpus}");
@@ -203,7 +206,7 @@ internal sealed class MachineBuilder
     {
         List<VirtioDevice> mmio = [];
         List<(VirtioDevice, int?)> pci = [];
-        foreach (DiskOptions disk in _options.Disks) Attach(_owned.Add(new VirtioBlockDevice(FileBackend.Open(disk.Path, disk.ReadOnly, disk.Serial))), disk.RootPort is null ? disk.Transport : VirtioTransport.Pci, disk.RootPort);
+        foreach (DiskOptions disk in _options.Disks) Attach(_owned.Add(new VirtioBlockDevice(OpenDisk(disk))), disk.RootPort is null ? disk.Transport : VirtioTransport.Pci, disk.RootPort);
         if (console is not null) Attach(MakeConsole(console), _options.ConsoleTransport);
         if (_options.Rng) Attach(_owned.Add(new VirtioRngDevice(_loop.Value)), _options.RngTransport);
         if (mmio.Count > MachineMap.Virtio.Count) throw MicroVmException.Usage("too many virtio devices", $"{mmio.Count}", $"Give at most {MachineMap.Virtio.Count}, or attach them with --transport pci");
@@ -223,6 +226,13 @@ internal sealed class MachineBuilder
             PciAddress address = port is { } n ? pci.AddressBehind(n) : pci.NextAddress();
             pci.Plug(new VirtioPciFunction(address, pci.Page(address), device, memory, router, _errors));
         }
+    }
+
+    private FileBackend OpenDisk(DiskOptions disk)
+    {
+        FileBackend backend = FileBackend.Open(disk.Path, disk.ReadOnly, disk.Serial);
+        if (backend.IgnoredBytes != 0) _log.Write(Encoding.UTF8.GetBytes($"microvm: note: the last {backend.IgnoredBytes} bytes of {disk.Path} are no whole sector, and the guest does not see them\n"));
+        return backend;
     }
 
     private VirtioConsoleDevice MakeConsole(ConsoleAttachment host)
