@@ -1,7 +1,7 @@
 namespace MicroVm.Kvm;
 
-/// <summary>One IOMMU address space: the devices of the groups in it reach what <see cref="TryMap"/> gave them, and nothing else.</summary>
-/// <remarks>Methods answer 0 or the error number; what it means is said by <see cref="Vfio.VfioErrors"/>.</remarks>
+/// <summary>One IOMMU address space: the devices of the groups in it reach what <see cref="Map"/> gave them, and nothing else.</summary>
+/// <remarks>Methods answer 0 or the error number; what it means is said by those who call.</remarks>
 internal sealed unsafe class VfioContainer : IDisposable
 {
     internal const string DevicePath = "/dev/vfio/vfio";

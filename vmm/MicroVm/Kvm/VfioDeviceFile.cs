@@ -1,3 +1,5 @@
+using MicroVm.Vfio;
+
 namespace MicroVm.Kvm;
 
 /// <summary>A region of an assigned device: a BAR, or its configuration space.</summary>
@@ -7,7 +9,7 @@ namespace MicroVm.Kvm;
 internal sealed record VfioRegion(ulong Length, ulong Offset, IReadOnlyList<(ulong Offset, ulong Length)> Areas);
 
 /// <summary>An assigned device as VFIO gives it. No method throws: a device that has gone away answers with error numbers.</summary>
-internal sealed unsafe class VfioDeviceFile : IDisposable
+internal sealed unsafe class VfioDeviceFile : IVfioDevice
 {
     private const int RegionBuffer = 4096;
 
@@ -22,17 +24,17 @@ internal sealed unsafe class VfioDeviceFile : IDisposable
         if (Libc.ioctl(fd, VfioAbi.DeviceGetInfo, &info) == 0) _info = info;
     }
 
-    /// <summary>It can be reset on its own.</summary>
-    internal bool CanReset => (_info.Flags & VfioAbi.DeviceCanReset) != 0;
+    /// <inheritdoc/>
+    public bool CanReset => (_info.Flags & VfioAbi.DeviceCanReset) != 0;
 
     /// <summary>It is a PCI function.</summary>
     internal bool IsPci => (_info.Flags & VfioAbi.DeviceIsPci) != 0;
 
-    /// <summary>Resets it; 0 or the error number.</summary>
-    internal int Reset() => Libc.ioctl(_file.Descriptor, VfioAbi.DeviceReset, 0) == 0 ? 0 : Libc.Errno;
+    /// <inheritdoc/>
+    public int Reset() => Libc.ioctl(_file.Descriptor, VfioAbi.DeviceReset, 0) == 0 ? 0 : Libc.Errno;
 
-    /// <summary>A region; of length 0 if it has none of that number.</summary>
-    internal VfioRegion Region(uint index)
+    /// <inheritdoc/>
+    public VfioRegion Region(uint index)
     {
         byte* buffer = stackalloc byte[RegionBuffer];
         VfioAbi.RegionInfo* info = (VfioAbi.RegionInfo*)buffer;
@@ -43,8 +45,8 @@ internal sealed unsafe class VfioDeviceFile : IDisposable
         return new VfioRegion(info->Length, info->Offset, areas);
     }
 
-    /// <summary>Interrupts of a kind, 0 if the device has none; <paramref name="fixedSize"/>: changing how many are used means starting again.</summary>
-    internal uint InterruptCount(VfioAbi.IrqIndex index, out bool fixedSize)
+    /// <inheritdoc/>
+    public uint InterruptCount(VfioAbi.IrqIndex index, out bool fixedSize)
     {
         VfioAbi.IrqInfo info = new() { Size = (uint)sizeof(VfioAbi.IrqInfo), Index = (uint)index };
         bool ok = (uint)index < _info.Irqs && Libc.ioctl(_file.Descriptor, VfioAbi.DeviceGetIrqInfo, &info) == 0;
@@ -52,11 +54,8 @@ internal sealed unsafe class VfioDeviceFile : IDisposable
         return ok ? info.Count : 0;
     }
 
-    /// <summary>Connects interrupts to events, -1 for none; 0 or the error number.</summary>
-    /// <param name="index">Kind.</param>
-    /// <param name="start">First interrupt.</param>
-    /// <param name="events">Descriptors of the events, one for each interrupt from <paramref name="start"/> on.</param>
-    internal int Connect(VfioAbi.IrqIndex index, uint start, ReadOnlySpan<int> events)
+    /// <inheritdoc/>
+    public int Connect(VfioAbi.IrqIndex index, uint start, ReadOnlySpan<int> events)
     {
         byte[] buffer = new byte[sizeof(VfioAbi.IrqSet) + events.Length * sizeof(int)];
         fixed (byte* p = buffer)
@@ -68,22 +67,22 @@ internal sealed unsafe class VfioDeviceFile : IDisposable
         }
     }
 
-    /// <summary>Switches a kind of interrupt off; 0 or the error number.</summary>
-    internal int Disconnect(VfioAbi.IrqIndex index)
+    /// <inheritdoc/>
+    public int Disconnect(VfioAbi.IrqIndex index)
     {
         VfioAbi.IrqSet set = Set(index, VfioAbi.DataNone | VfioAbi.ActionTrigger, 0, 0, sizeof(VfioAbi.IrqSet));
         return Irqs(&set);
     }
 
-    /// <summary>Lets a line that VFIO masked when it fired fire again; 0 or the error number.</summary>
-    internal int Unmask(VfioAbi.IrqIndex index)
+    /// <inheritdoc/>
+    public int Unmask(VfioAbi.IrqIndex index)
     {
         VfioAbi.IrqSet set = Set(index, VfioAbi.DataNone | VfioAbi.ActionUnmask, 0, 1, sizeof(VfioAbi.IrqSet));
         return Irqs(&set);
     }
 
-    /// <summary>Reads 1, 2, 4 or 8 bytes of a region; false if the device does not answer.</summary>
-    internal bool TryRead(VfioRegion region, ulong offset, int width, out ulong value)
+    /// <inheritdoc/>
+    public bool TryRead(VfioRegion region, ulong offset, int width, out ulong value)
     {
         ulong bytes = 0;
         bool ok = offset <= region.Length && (ulong)width <= region.Length - offset && _file.Read(new Span<byte>(&bytes, width), region.Offset + offset) == width;
@@ -91,12 +90,12 @@ internal sealed unsafe class VfioDeviceFile : IDisposable
         return ok;
     }
 
-    /// <summary>Writes 1, 2, 4 or 8 bytes of a region; false if the device does not take them.</summary>
-    internal bool TryWrite(VfioRegion region, ulong offset, int width, ulong value) =>
+    /// <inheritdoc/>
+    public bool TryWrite(VfioRegion region, ulong offset, int width, ulong value) =>
         offset <= region.Length && (ulong)width <= region.Length - offset && _file.Write(new ReadOnlySpan<byte>(&value, width), region.Offset + offset) == width;
 
-    /// <summary>Maps a part of a region into this process for as long as this object lives; 0 if the host refuses.</summary>
-    internal nint Map(VfioRegion region, ulong offset, ulong length)
+    /// <inheritdoc/>
+    public nint Map(VfioRegion region, ulong offset, ulong length)
     {
         // SAFETY: a fresh mapping, given back by Dispose; the guest reaches it through a memory slot that is gone by then.
         void* at = Libc.mmap(null, (nuint)length, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_SHARED, _file.Descriptor, (long)(region.Offset + offset));
@@ -116,7 +115,8 @@ internal sealed unsafe class VfioDeviceFile : IDisposable
     private static VfioAbi.IrqSet Set(VfioAbi.IrqIndex index, uint flags, uint start, uint count, int size) =>
         new() { Size = (uint)size, Flags = flags, Index = (uint)index, Start = start, Count = count };
 
-    private int Irqs(void* set) => Libc.ioctl(_file.Descriptor, VfioAbi.DeviceSetIrqs, set) == 0 ? 0 : Libc.Errno;
+    // A positive answer says that there are only so many interrupts left, and that none was connected.
+    private int Irqs(void* set) => Libc.ioctl(_file.Descriptor, VfioAbi.DeviceSetIrqs, set) switch { 0 => 0, < 0 => Libc.Errno, _ => Libc.ENOSPC };
 
     // SAFETY: every offset is checked against the size that the kernel said it filled.
     private static bool AddSparseAreas(byte* buffer, List<(ulong, ulong)> areas)

@@ -37,6 +37,9 @@ internal sealed class HostPci(string root)
     /// <summary>The functions of an IOMMU group.</summary>
     internal IReadOnlyList<HostFunction> Group(int group) => [.. All().Where(f => f.Group == group)];
 
+    /// <summary>Whether a group only pretends: VFIO made it for a device without an IOMMU.</summary>
+    internal bool NoIommuGroup(int group) => Path.Exists($"{root}/dev/vfio/noiommu-{group}");
+
     /// <summary>Whether a driver is loaded.</summary>
     internal bool HasDriver(string name) => Directory.Exists($"{root}{Drivers}/{name}");
 
