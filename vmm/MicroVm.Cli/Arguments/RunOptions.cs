@@ -16,7 +16,7 @@ internal static class RunOptions
         new("cpus", "N", "vCPUs, 1 to 64.", static (s, v) => s.Cpus = Count(v)) { Default = "1" },
         new("memory", "SIZE", "Guest memory: 512M, 2G.", static (s, v) => s.MemoryBytes = Size(v)) { Default = "256M" },
 
-        new("disk", "path=F[,ro][,serial=S][,transport=mmio|pci]", "virtio disk from a raw image or block device, /dev/vda and so on;\nonce for each. A comma in a path is written twice.", static (s, v) => AddDisk(s, v)) { Heading = "Devices", Repeatable = true },
+        new("disk", "path=F[,ro][,serial=S][,transport=mmio|pci][,port=N]", "virtio disk from a raw image or block device, /dev/vda and so on;\nonce for each. A comma in a path is written twice.\nport: behind that PCI root port, from 1.", static (s, v) => AddDisk(s, v)) { Heading = "Devices", Repeatable = true },
         new("rng", null, "virtio entropy device.", static (s, v) => s.Rng = Switch(v)) { Default = "off" },
         new("transport", "mmio|pci", "How virtio devices are attached that do not say it themselves.", static (s, v) => s.Transport = TransportText.Parse(v.Text, v)) { Default = "mmio" },
         new("rng-transport", "mmio|pci", "How the entropy device is attached.", static (s, v) => s.RngTransport = TransportText.Parse(v.Text, v)) { Default = "as --transport" },

@@ -1,3 +1,4 @@
+using System.Text;
 using MicroVm.Acpi;
 using MicroVm.Boot;
 using MicroVm.Bus;
@@ -31,13 +32,15 @@ internal sealed class MachineBuilder
     private readonly MachineEnd _end = new();
     private readonly AccessTrace _trace = new();
     private readonly AddressSpace _ports = new("pio"), _mmio = new("mmio");
+    private readonly OutputPump _log;
     private readonly GuestErrors _errors;
     private readonly Lazy<EventLoop> _loop;
 
     internal MachineBuilder(MachineOptions options)
     {
         _options = options;
-        _errors = new GuestErrors(_owned.Add(new OutputPump(StandardError, "errors", 1 << 14)));
+        _log = _owned.Add(new OutputPump(StandardError, "log", 1 << 14));
+        _errors = new GuestErrors(_log);
         // One loop for all quick devices, made with the first of them.
         _loop = new Lazy<EventLoop>(() => _owned.Add(new EventLoop("devices")));
         if (options.Cpus is < 1 or > MachineOptions.MaxCpus) throw MicroVmException.Usage("cannot make that many vCPUs", $"--cpus {options.Cpus}", $"Give 1 to {MachineOptions.MaxCpus}");
@@ -62,7 +65,7 @@ internal sealed class MachineBuilder
     private MachineParts Assemble()
     {
         ConsoleAttachment? serial = Attach(_options.Serial, "serial"), console = Attach(_options.Console, "console");
-        (VirtioDevice[] devices, VirtioDevice[] functions) = MakeVirtioDevices(console);
+        (VirtioDevice[] devices, (VirtioDevice Device, int? Port)[] functions) = MakeVirtioDevices(console);
         bool hasPci = functions.Length > 0 || _options.Devices.Count > 0 || _options.Pci || _options.PciRootPorts > 0;
 
         GuestMemory memory = _owned.Add(GuestMemory.Allocate(_options.MemoryBytes, MachineMap.LowMemory.End, MachineMap.HighMemory.Start));
@@ -206,23 +209,28 @@ internal sealed class MachineBuilder
     private static ushort AcpiSleepPort(int register) => (ushort)(MachineMap.Sleep.Base + register);
 
     // In the order in which the guest numbers them: disks first, so that --disk order is /dev/vda, vdb and so on.
-    private (VirtioDevice[] Mmio, VirtioDevice[] Pci) MakeVirtioDevices(ConsoleAttachment? console)
+    private (VirtioDevice[] Mmio, (VirtioDevice Device, int? Port)[] Pci) MakeVirtioDevices(ConsoleAttachment? console)
     {
-        List<VirtioDevice> mmio = [], pci = [];
-        foreach (DiskOptions disk in _options.Disks) List(disk.Transport).Add(_owned.Add(new VirtioBlockDevice(FileBackend.Open(disk.Path, disk.ReadOnly, disk.Serial))));
-        if (console is not null) List(_options.ConsoleTransport).Add(MakeConsole(console));
-        if (_options.Rng) List(_options.RngTransport).Add(_owned.Add(new VirtioRngDevice(_loop.Value)));
+        List<VirtioDevice> mmio = [];
+        List<(VirtioDevice, int?)> pci = [];
+        foreach (DiskOptions disk in _options.Disks) Attach(_owned.Add(new VirtioBlockDevice(OpenDisk(disk))), disk.RootPort is null ? disk.Transport : VirtioTransport.Pci, disk.RootPort);
+        if (console is not null) Attach(MakeConsole(console), _options.ConsoleTransport);
+        if (_options.Rng) Attach(_owned.Add(new VirtioRngDevice(_loop.Value)), _options.RngTransport);
         if (mmio.Count > MachineMap.Virtio.Count) throw MicroVmException.Usage("too many virtio devices", $"{mmio.Count}", $"Give at most {MachineMap.Virtio.Count}, or attach them with --transport pci");
         return ([.. mmio], [.. pci]);
 
-        List<VirtioDevice> List(VirtioTransport? own) => (own ?? _options.Transport) == VirtioTransport.Pci ? pci : mmio;
+        void Attach(VirtioDevice device, VirtioTransport? own, int? port = null)
+        {
+            if ((own ?? _options.Transport) == VirtioTransport.Pci) pci.Add((device, port));
+            else mmio.Add(device);
+        }
     }
 
-    private void AddPciVirtio(PciHost pci, GuestMemory memory, InterruptRouter router, VirtioDevice[] devices)
+    private void AddPciVirtio(PciHost pci, GuestMemory memory, InterruptRouter router, (VirtioDevice Device, int? Port)[] devices)
     {
-        foreach (VirtioDevice device in devices)
+        foreach ((VirtioDevice device, int? port) in devices)
         {
-            PciAddress address = pci.NextAddress();
+            PciAddress address = port is { } n ? pci.AddressBehind(n) : pci.NextAddress();
             pci.Plug(new VirtioPciFunction(address, pci.Page(address), device, memory, router, _errors));
         }
     }
@@ -231,6 +239,13 @@ internal sealed class MachineBuilder
     {
         VfioPlug.Add(vfio, pci, router, ioApic, line is { } gsi ? Line(router, gsi) : null, _errors);
         _owned.Add(new VfioEvents(_loop.Value, vfio, why => _end.Set(new MachineResult(EndReason.DeviceLost, MachineResult.StoppedCode, why, null))));
+    }
+
+    private FileBackend OpenDisk(DiskOptions disk)
+    {
+        FileBackend backend = FileBackend.Open(disk.Path, disk.ReadOnly, disk.Serial);
+        if (backend.IgnoredBytes != 0) _log.Write(Encoding.UTF8.GetBytes($"microvm: note: the last {backend.IgnoredBytes} bytes of {disk.Path} are no whole sector, and the guest does not see them\n"));
+        return backend;
     }
 
     private VirtioConsoleDevice MakeConsole(ConsoleAttachment host)

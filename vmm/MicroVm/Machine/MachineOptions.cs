@@ -66,7 +66,8 @@ public sealed record MachineOptions
 /// <param name="ReadOnly">The guest cannot write it, and the file is opened so.</param>
 /// <param name="Serial">Up to 20 ASCII characters that the guest can read, or null.</param>
 /// <param name="Transport">How it is attached; null as <see cref="MachineOptions.Transport"/> says.</param>
-public sealed record DiskOptions(string Path, bool ReadOnly = false, string? Serial = null, VirtioTransport? Transport = null);
+/// <param name="RootPort">With PCI: the root port behind which it is, from 1; null for the root bus.</param>
+public sealed record DiskOptions(string Path, bool ReadOnly = false, string? Serial = null, VirtioTransport? Transport = null, int? RootPort = null);
 
 /// <summary>How a virtio device is attached.</summary>
 public enum VirtioTransport

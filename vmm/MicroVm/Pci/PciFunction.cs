@@ -10,6 +10,8 @@ namespace MicroVm.Pci;
 /// Lock order: gate of the function, gate of a block in one of its BARs, <see cref="PciRoot"/>'s lock, the router's.</remarks>
 internal abstract class PciFunction : IRegisterBlock, IDisposable
 {
+    private static readonly uint s_bars = Array.Find(PciHeader0.Catalog.Registers, static r => r.Name == "Bar")!.Offset;
+
     private readonly List<(uint Offset, IRegisterBlock Block)> _parts = [];
     private readonly List<PciBar> _bars = [];
     private IPciHeader? _header;
@@ -142,6 +144,7 @@ internal abstract class PciFunction : IRegisterBlock, IDisposable
             if (offset - start < block.Info.Size)
             {
                 _ = block.Write(offset - start, width, value);
+                if (width < 4 && block is PciHeader0 header && offset - s_bars < PciConst.Bars * sizeof(uint)) header.WrittenInPart((int)(offset - s_bars) / sizeof(uint));
                 return;
             }
         }

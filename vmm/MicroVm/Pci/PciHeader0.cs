@@ -8,6 +8,7 @@ public sealed partial class PciHeader0 : IPciHeader
 {
     private readonly PciIdentity _identity;
     private readonly uint[] _barMask = new uint[PciConst.Bars], _barFlags = new uint[PciConst.Bars];
+    private readonly bool[] _noAddress = new bool[PciConst.Bars];
     private readonly bool _multiFunction;
     private byte _firstCapability;
     private bool _changed;
@@ -41,8 +42,8 @@ public sealed partial class PciHeader0 : IPciHeader
 
     void IPciHeader.Reset()
     {
+        Array.Clear(_noAddress);
         ResetRegisters();
-        RestoreFlags();
         _changed = true;
     }
 
@@ -53,40 +54,41 @@ public sealed partial class PciHeader0 : IPciHeader
         uint flags = (bar.Is64 ? (uint)PciBarBits.Is64 : 0) | (bar.Prefetchable ? (uint)PciBarBits.Prefetchable : 0);
         (_barMask[bar.Index], _barFlags[bar.Index]) = ((uint)mask & ~(uint)PciConst.BarFlags, flags);
         if (bar.Is64) _barMask[bar.Index + 1] = (uint)(mask >> 32);
-        RestoreFlags();
+        PublishResident();
     }
 
-    /// <summary>Where the BAR's registers say that it is, or null while they hold the ones that ask for its size.</summary>
+    /// <summary>Where the BAR's registers say that it is, or null while one of them was last written with the ones that ask for its size, or in part.</summary>
     internal ulong? Programmed(PciBar bar)
     {
-        uint low = _r.Bar[bar.Index] & ~(uint)PciConst.BarFlags;
-        if (low == _barMask[bar.Index]) return null;
+        uint low = _r.Bar[bar.Index];
+        if (_noAddress[bar.Index]) return null;
         if (!bar.Is64) return low;
-        uint high = _r.Bar[bar.Index + 1];
-        return high == uint.MaxValue ? null : low | ((ulong)high << 32);
+        return _noAddress[bar.Index + 1] ? null : low | ((ulong)_r.Bar[bar.Index + 1] << 32);
     }
 
     /// <summary>Puts a BAR somewhere, as firmware does.</summary>
     internal void Program(PciBar bar, ulong address)
     {
-        _r.Bar[bar.Index] = (uint)address | _barFlags[bar.Index];
+        _r.Bar[bar.Index] = (uint)address;
         if (bar.Is64) _r.Bar[bar.Index + 1] = (uint)(address >> 32);
+        Array.Clear(_noAddress, bar.Index, bar.Is64 ? 2 : 1);
         _changed = true;
-        PublishResident();
-    }
-
-    private void RestoreFlags()
-    {
-        for (int i = 0; i < _barFlags.Length; i++) _r.Bar[i] |= _barFlags[i];
         PublishResident();
     }
 
     private partial uint WriteBar(int index, uint old, uint value)
     {
-        uint stored = (value & _barMask[index]) | _barFlags[index];
-        _changed |= stored != old;
+        uint stored = value & _barMask[index];
+        bool sizing = (value | (uint)PciConst.BarFlags) == uint.MaxValue;
+        _changed |= stored != old || sizing != _noAddress[index];
+        _noAddress[index] = sizing;
         return stored;
     }
+
+    /// <summary>A register of a BAR was written in part: what it holds is no address until it is written whole.</summary>
+    internal void WrittenInPart(int index) => _noAddress[index] = _changed = true;
+
+    private partial uint ReadBar(int index) => _r.Bar[index] | _barFlags[index];
 
     private partial ushort WriteCommand(ushort old, ushort value)
     {

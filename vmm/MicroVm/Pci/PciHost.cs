@@ -48,6 +48,16 @@ internal sealed class PciHost : IDisposable
     internal PciAddress NextAddress() => _nextDevice < PciConst.DevicesPerBus ? new PciAddress(0, _nextDevice++, 0)
         : throw MicroVmException.Usage("too many PCI devices", $"{_nextDevice}", "Put some behind root ports");
 
+    /// <summary>The slot of a root port.</summary>
+    /// <param name="port">From 1.</param>
+    /// <exception cref="MicroVmException">There is no such port, or something is in its slot.</exception>
+    internal PciAddress AddressBehind(int port)
+    {
+        if (port < 1 || port > _ports.Length) throw MicroVmException.Usage("no such root port", $"port {port}", $"Give 1 to {_ports.Length}; --pci-ports makes more");
+        PciAddress slot = new(_ports[port - 1].Secondary, 0, 0);
+        return Root.Find(slot) is null ? slot : throw MicroVmException.Usage("the root port has something in its slot", $"port {port}", "Give each device a port of its own");
+    }
+
     /// <summary>The configuration space of a function that is about to be made.</summary>
     internal ResidentPage Page(PciAddress address) => Root.Ecam.Add(address);
 

@@ -18,7 +18,6 @@ public sealed partial class PciMsixCap : IPciCapability
     {
         (_table, _tableAt, _pbaAt) = (table, tableAt, pbaAt);
         Initialize(page);
-        SetLastEntry();
     }
 
     byte IPciCapability.NextPointer
@@ -33,14 +32,7 @@ public sealed partial class PciMsixCap : IPciCapability
     void IPciCapability.Reset()
     {
         ResetRegisters();
-        SetLastEntry();
         _table.Reset();
-    }
-
-    private void SetLastEntry()
-    {
-        _r.Control = (ushort)(_table.Count - 1);
-        PublishResident();
     }
 
     private partial ushort WriteControl(ushort old, ushort value)
@@ -48,6 +40,8 @@ public sealed partial class PciMsixCap : IPciCapability
         if (old != value) _table.Switch((value & Bits.ControlEnable) != 0, (value & Bits.ControlFunctionMask) != 0);
         return value;
     }
+
+    private partial ushort ReadControl() => (ushort)(_r.Control | (_table.Count - 1));
 
     private partial byte ReadNext() => _next;
 

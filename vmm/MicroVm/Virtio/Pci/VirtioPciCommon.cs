@@ -20,7 +20,6 @@ public sealed partial class VirtioPciCommon : ITransportRegisters
         _configPage = page.Slice(VirtioPciConst.ConfigOffset, VirtioPciConst.ConfigLength);
         Core = makeCore(this);
         Initialize(page, Core.Kicks.Length);
-        SetSizes();
         Core.Start();
     }
 
@@ -41,7 +40,7 @@ public sealed partial class VirtioPciCommon : ITransportRegisters
     QueueRequest? ITransportRegisters.Ready(int queue)
     {
         ref QueueBank q = ref Queue[queue];
-        return q.Ready == 0 ? null : new QueueRequest(q.Size, q.Desc, q.Driver, q.Device);
+        return q.Ready == 0 ? null : new QueueRequest(SizeOf(queue), q.Desc, q.Driver, q.Device);
     }
 
     void ITransportRegisters.Publish()
@@ -53,7 +52,6 @@ public sealed partial class VirtioPciCommon : ITransportRegisters
     void ITransportRegisters.ResetAll()
     {
         ResetRegisters();
-        SetSizes();
         _msix.ClearPending();
     }
 
@@ -67,12 +65,9 @@ public sealed partial class VirtioPciCommon : ITransportRegisters
         else _isr.Raise(cause);
     }
 
-    // 4.1.5.1.3: before the driver says otherwise, the most that the device takes.
-    private void SetSizes()
-    {
-        for (int i = 0; i < Queue.Length; i++) Queue[i].Size = Core.Device.QueueSizes[i];
-        PublishResident();
-    }
+    private bool IsQueue => _r.QueueSelect < Queue.Length;
+
+    private ushort SizeOf(int queue) => Queue[queue].Size is not 0 and ushort size ? size : Core.Device.QueueSizes[queue];
 
     private ushort Vector(ushort wanted) => wanted < _msix.Count ? wanted : (ushort)MsixConst.NoVector;
 
@@ -82,7 +77,7 @@ public sealed partial class VirtioPciCommon : ITransportRegisters
 
     private partial void AckFeatures(uint value) => Core.Accept(_r.DriverFeatureSelect, value);
 
-    private partial ushort WriteConfigVector(ushort old, ushort value) => Vector(value);
+    private partial ushort ReadConfigVector() => Vector(_r.ConfigVector);
 
     private partial ushort ReadQueueCount() => (ushort)Core.Kicks.Length;
 
@@ -90,12 +85,10 @@ public sealed partial class VirtioPciCommon : ITransportRegisters
 
     private partial byte ReadConfigGeneration() => (byte)Core.Generation;
 
-    private partial ushort WriteQueueSize(ushort old, ushort value) => value;
+    // 4.1.5.1.3: before the driver says otherwise, the most that the device takes.
+    private partial ushort ReadQueueSize() => IsQueue ? SizeOf(_r.QueueSelect) : (ushort)0;
 
-    private partial ushort WriteQueueVector(ushort old, ushort value) => Vector(value);
-
-    // 4.1.4.3.2: the driver must not write 0.
-    private partial ushort WriteQueueEnable(ushort old, ushort value) => (ushort)(old | value);
+    private partial ushort ReadQueueVector() => IsQueue ? Vector(Queue[_r.QueueSelect].Vector) : (ushort)MsixConst.NoVector;
 
     private partial ushort ReadNotifyOffset() => _r.QueueSelect;
 
