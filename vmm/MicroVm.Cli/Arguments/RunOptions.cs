@@ -22,6 +22,8 @@ internal static class RunOptions
         new("rng-transport", "mmio|pci", "How the entropy device is attached.", static (s, v) => s.RngTransport = TransportText.Parse(v.Text, v)) { Default = "as --transport" },
         new("console-transport", "mmio|pci", "How the virtio console is attached.", static (s, v) => s.ConsoleTransport = TransportText.Parse(v.Text, v)) { Default = "as --transport" },
         new("pci", null, "A PCI host bridge even where no device needs it.", static (s, v) => s.Pci = Switch(v)) { Default = "with the first PCI device" },
+        new("device", "BDF", "PCI function of the host that the guest gets, for example 0000:00:03.0;\nonce for each. First: microvm vfio bind BDF.", static (s, v) => AddDevice(s, v)) { Repeatable = true },
+        new("unsafe-interrupts", null, "Assign devices also where the host checks no interrupts of theirs.", static (s, v) => s.UnsafeInterrupts = Switch(v)) { Default = "off" },
         new("pci-ports", "N", "PCI Express root ports, 0 to 16: each a slot with a bus of its own.", static (s, v) => s.PciRootPorts = Count(v)) { Default = "0" },
         new("serial", "stdio|file=F|none", "Serial port ttyS0.", static (s, v) => s.Serial = Endpoint(v)) { Default = "stdio; none with --console stdio" },
         new("console", "stdio|file=F|none", "virtio console hvc0.", static (s, v) => s.Console = Endpoint(v)) { Default = "none" },
@@ -79,6 +81,13 @@ internal static class RunOptions
     {
         string[] categories = v.Text.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
         return categories.Length > 0 ? categories : throw v.Bad("no category", "Give mmio, pio, all or names of blocks");
+    }
+
+    private static void AddDevice(RunSettings s, OptionValue v)
+    {
+        if (s.DevicesFromFile && !v.FromFile) s.Devices.Clear();
+        s.DevicesFromFile = v.FromFile;
+        s.Devices.Add(Text(v));
     }
 
     private static void AddDisk(RunSettings s, OptionValue v)

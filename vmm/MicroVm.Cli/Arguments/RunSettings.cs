@@ -16,6 +16,9 @@ internal sealed class RunSettings
     internal VirtioTransport Transport { get; set; }
     internal bool Pci { get; set; }
     internal int PciRootPorts { get; set; }
+    internal List<string> Devices { get; } = [];
+    internal bool DevicesFromFile { get; set; }
+    internal bool UnsafeInterrupts { get; set; }
     internal ConsoleEndpoint? Serial { get; set; }
     internal ConsoleEndpoint? Console { get; set; }
     internal string[]? Trace { get; set; }
@@ -47,6 +50,8 @@ internal sealed class RunSettings
             Transport = Transport,
             Pci = Pci,
             PciRootPorts = PciRootPorts,
+            Devices = Devices,
+            UnsafeInterrupts = UnsafeInterrupts,
             Serial = SerialOrDefault,
             Console = Console ?? ConsoleEndpoint.None,
             Trace = Trace is null ? null : new TraceOptions(Trace, new ErrorWriter()),

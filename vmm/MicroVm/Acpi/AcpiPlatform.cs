@@ -60,6 +60,9 @@ internal readonly ref struct AcpiPlatform
     /// <summary>PCI Express host bridge; with it there is an MCFG.</summary>
     public AcpiPciHost? Pci { get; init; }
 
+    /// <summary>GSI of pin A of the functions on bus 0; null where none has a pin.</summary>
+    public uint? PciLine { get; init; }
+
     /// <summary>PCI Express configuration space.</summary>
     public AcpiEcam? Ecam => Pci?.Ecam;
 

@@ -113,6 +113,7 @@ internal static class AcpiTables
         + (platform.Ged is null ? 0 : GedAml.Size)
         + (platform.PvPanicPort is null ? 0 : PvpanicAml.Size)
         + (platform.Pci is null ? 0 : PciAml.Size)
+        + (platform.PciLine is null ? 0 : PciIntxAml.Size)
         + platform.VirtioMmio.Length * VirtioAml.Device.Size;
 
     /// <summary>One table: each further SSDT would be loaded, checked and named on its own.</summary>
@@ -123,6 +124,7 @@ internal static class AcpiTables
         if (platform.Ged is { } ged) at += GedAml.Write(table[at..], new() { GedBase = ged.Address, GedIrq = ged.Irq });
         if (platform.PvPanicPort is { } port) at += PvpanicAml.Write(table[at..], new() { Port = port });
         if (platform.Pci is { } pci) at += WritePci(pci, table[at..]);
+        if (platform.PciLine is { } line) at += PciIntxAml.Write(table[at..], new() { Gsi = line });
         for (int i = 0; i < platform.VirtioMmio.Length; i++)
         {
             AcpiMmioDevice device = platform.VirtioMmio[i];

@@ -8,6 +8,7 @@ using MicroVm.Events;
 using MicroVm.Interrupts;
 using MicroVm.Kvm;
 using MicroVm.Memory;
+using MicroVm.Vfio;
 using MicroVm.Pci;
 using MicroVm.Virtio;
 using MicroVm.Virtio.Block;
@@ -37,11 +38,16 @@ internal sealed class MachineBuilder
 
     internal MachineBuilder(MachineOptions options)
     {
+        Validate(options);
         _options = options;
         _log = _owned.Add(new OutputPump(StandardError, "log", 1 << 14));
         _errors = new GuestErrors(_log);
         // One loop for all quick devices, made with the first of them.
         _loop = new Lazy<EventLoop>(() => _owned.Add(new EventLoop("devices")));
+    }
+
+    private static void Validate(MachineOptions options)
+    {
         if (options.Cpus is < 1 or > MachineOptions.MaxCpus) throw MicroVmException.Usage("cannot make that many vCPUs", $"--cpus {options.Cpus}", $"Give 1 to {MachineOptions.MaxCpus}");
         if (options.PciRootPorts is < 0 or > PciHost.MaxRootPorts) throw MicroVmException.Usage("cannot make that many root ports", $"--pci-ports {options.PciRootPorts}", $"Give 0 to {PciHost.MaxRootPorts}");
         if (options.MemoryBytes > MaxMemory) throw MicroVmException.Usage("that is more memory than the machine's map has", $"--memory {options.MemoryBytes >> 30}G", $"Give at most {MaxMemory >> 30}G");
@@ -66,9 +72,10 @@ internal sealed class MachineBuilder
     {
         ConsoleAttachment? serial = Attach(_options.Serial, "serial"), console = Attach(_options.Console, "console");
         (VirtioDevice[] devices, (VirtioDevice Device, int? Port)[] functions) = MakeVirtioDevices(console);
-        bool hasPci = functions.Length > 0 || _options.Pci || _options.PciRootPorts > 0;
+        bool hasPci = functions.Length > 0 || _options.Devices.Count > 0 || _options.Pci || _options.PciRootPorts > 0;
 
         GuestMemory memory = _owned.Add(GuestMemory.Allocate(_options.MemoryBytes, MachineMap.LowMemory.End, MachineMap.HighMemory.Start));
+        VfioHost? vfio = _options.Devices.Count == 0 ? null : _owned.Add(VfioHost.Open(_options.Devices, _options.UnsafeInterrupts));
         KvmVm vm;
         int cpuidCount;
         Span<KvmAbi.CpuidEntry> cpuid = stackalloc KvmAbi.CpuidEntry[CpuidTable.MaxEntries];
@@ -81,17 +88,21 @@ internal sealed class MachineBuilder
         }
         ResidentArea? pages = AddMemory(vm, memory, devices.Length);
         PciHost? pci = hasPci ? _owned.Add(new PciHost(vm, _mmio, _options.PciRootPorts)) : null;
-        vm.SplitIrqchip((uint)PinCount(devices.Length));
+        int pins = PinCount(devices.Length);
+        int? pciLine = vfio is { HasLine: true } ? pins++ : null;
+        vm.SplitIrqchip((uint)pins);
         KvmVcpu[] kvmVcpus = MakeVcpus(vm, new CpuidTable(cpuid, cpuidCount, _options.Cpus, tscDeadline));
         Timeline.Mark("kvm");
 
-        InterruptRouter router = new(vm, PinCount(devices.Length));
-        IoApic ioApic = new(router, PinCount(devices.Length));
+        InterruptRouter router = new(vm, pins);
+        IoApic ioApic = new(router, pins);
         _mmio.Add(MachineMap.Ioapic.Base, ioApic);
         AcpiGed ged = AddPlatformDevices(router, serial);
         VirtioMmio[] virtio = AddVirtio(vm, memory, router, devices, pages);
         if (pci is not null) AddPciVirtio(pci, memory, router, functions);
-        LoadGuest(memory, kvmVcpus[0], serial is not null, virtio.Length, pci?.Acpi);
+        if (vfio is not null) AddAssigned(vfio, pci!, router, ioApic, pciLine);
+        LoadGuest(memory, kvmVcpus[0], serial is not null, virtio.Length, pci?.Acpi, pciLine);
+        vfio?.Map(memory);
         Timeline.Mark("loaded");
 
         return new MachineParts
@@ -170,18 +181,18 @@ internal sealed class MachineBuilder
 
     private static ulong VirtioAddress(int index) => MachineMap.Virtio.Base + (ulong)index * MachineMap.Virtio.Stride;
 
-    private void LoadGuest(GuestMemory memory, KvmVcpu first, bool serial, int virtioDevices, AcpiPciHost? pci)
+    private void LoadGuest(GuestMemory memory, KvmVcpu first, bool serial, int virtioDevices, AcpiPciHost? pci, int? pciLine)
     {
         BootSource source = new(_options.Kernel, _options.Initrd, _options.CommandLine, _options.KernelCache);
         // The guest believes in configuration space only where the memory map or ACPI reserves it; some look at one, some at the other.
         ReadOnlySpan<MemoryMapEntry> reserved = pci is null ? [] : [new MemoryMapEntry(MachineMap.Ecam.Start, MachineMap.Ecam.Length, MemoryType.Reserved)];
         BootState state = BootLoader.Load(memory, source, BootLayout.Acpi, reserved);
-        WriteAcpi(memory, serial, virtioDevices, pci);
+        WriteAcpi(memory, serial, virtioDevices, pci, pciLine);
         ResetVector.Write(memory, AcpiSleepPort(2), (byte)AcpiSleepConst.ResetValue);
         BootRegisters.Enter(first, state);
     }
 
-    private void WriteAcpi(GuestMemory memory, bool serial, int virtioDevices, AcpiPciHost? pci)
+    private void WriteAcpi(GuestMemory memory, bool serial, int virtioDevices, AcpiPciHost? pci, int? pciLine)
     {
         Span<AcpiMmioDevice> virtio = stackalloc AcpiMmioDevice[virtioDevices];
         for (int i = 0; i < virtioDevices; i++) virtio[i] = new AcpiMmioDevice((uint)VirtioAddress(i), (uint)(MachineMap.Virtio.FirstIrq + i));
@@ -195,6 +206,7 @@ internal sealed class MachineBuilder
             PvPanicPort = MachineMap.Panic.Base,
             VirtioMmio = virtio,
             Pci = pci,
+            PciLine = (uint?)pciLine,
         };
         if (!memory.TryRange(BootLayout.Acpi, BootLayout.AcpiSize, out HostRange area)) throw new InvalidOperationException("no memory at the ACPI area");
         AcpiTables.Build(platform, area.Span, BootLayout.Acpi);
@@ -234,6 +246,12 @@ internal sealed class MachineBuilder
         FileBackend backend = FileBackend.Open(disk.Path, disk.ReadOnly, disk.Serial);
         if (backend.IgnoredBytes != 0) _log.Write(Encoding.UTF8.GetBytes($"microvm: note: the last {backend.IgnoredBytes} bytes of {disk.Path} are no whole sector, and the guest does not see them\n"));
         return backend;
+    }
+
+    private void AddAssigned(VfioHost vfio, PciHost pci, InterruptRouter router, IoApic ioApic, int? line)
+    {
+        VfioPlug.Add(vfio, pci, router, ioApic, line is { } gsi ? Line(router, gsi) : null, _errors);
+        _owned.Add(new VfioEvents(_loop.Value, vfio, why => _end.Set(new MachineResult(EndReason.DeviceLost, MachineResult.StoppedCode, why, null))));
     }
 
     private VirtioConsoleDevice MakeConsole(ConsoleAttachment host)

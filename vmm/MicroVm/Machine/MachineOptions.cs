@@ -42,6 +42,12 @@ public sealed record MachineOptions
     /// <summary>PCI Express root ports, 0 to 16: each a slot with a bus of its own. More than 0 implies <see cref="Pci"/>.</summary>
     public int PciRootPorts { get; init; }
 
+    /// <summary>PCI functions of the host that the guest gets, by their addresses there (<c>0000:00:03.0</c>); each bound to <c>vfio-pci</c>.</summary>
+    public IReadOnlyList<string> Devices { get; init; } = [];
+
+    /// <summary>Assign devices also on a host that checks no interrupts, where a guest can send the host any interrupt: for guests that are trusted.</summary>
+    public bool UnsafeInterrupts { get; init; }
+
     /// <summary>What the serial port (ttyS0) is connected to; <see cref="ConsoleEndpoint.None"/> leaves it out of the machine.</summary>
     public ConsoleEndpoint Serial { get; init; } = ConsoleEndpoint.None;
 

@@ -62,6 +62,12 @@ internal abstract class PciFunction : IRegisterBlock, IDisposable
     {
         uint at = _free;
         _free += (size + 3) & ~3u;
+        return AddCapabilityAt(at, size, make);
+    }
+
+    /// <summary>Appends a capability that stands at an offset of its own choice: where the hardware of an assigned function has it.</summary>
+    protected T AddCapabilityAt<T>(uint at, uint size, Func<ResidentPage, T> make) where T : IPciCapability
+    {
         T capability = make(Page.Slice(at, (int)size));
         _parts.Add((at, capability));
         if (_last is null) Header.FirstCapability = (byte)at;
@@ -103,8 +109,12 @@ internal abstract class PciFunction : IRegisterBlock, IDisposable
         }
         else WriteDword(offset, width, value);
         if (Header.TakeChanged()) DecodeChanged();
+        Written();
         return IoStatus.Ok;
     }
+
+    /// <summary>The guest has written something, and its effect on this side has been had. Under the gate.</summary>
+    protected virtual void Written() { }
 
     /// <summary>The guest switched decoding or bus mastering, or moved something. Under the gate.</summary>
     protected virtual void DecodeChanged() => Root?.Update();
