@@ -17,6 +17,7 @@ internal static class RunOptions
         new("memory", "SIZE", "Guest memory: 512M, 2G.", static (s, v) => s.MemoryBytes = Size(v)) { Default = "256M" },
 
         new("disk", "path=F[,ro][,serial=S][,transport=mmio]", "virtio disk from a raw image or block device, /dev/vda and so on;\nonce for each. A comma in a path is written twice.", static (s, v) => AddDisk(s, v)) { Heading = "Devices", Repeatable = true },
+        new("net", "tap=IF|fd=N[,mac=M][,mtu=N][,vhost]", "virtio network device on a tap of the host; once for each. With mac,\nthe guest is held to it; vhost leaves the frames to the host's kernel.", static (s, v) => AddNet(s, v)) { Repeatable = true },
         new("rng", null, "virtio entropy device.", static (s, v) => s.Rng = Switch(v)) { Default = "off" },
         new("serial", "stdio|file=F|none", "Serial port ttyS0.", static (s, v) => s.Serial = Endpoint(v)) { Default = "stdio; none with --console stdio" },
         new("console", "stdio|file=F|none", "virtio console hvc0.", static (s, v) => s.Console = Endpoint(v)) { Default = "none" },
@@ -81,5 +82,12 @@ internal static class RunOptions
         if (s.DisksFromFile && !v.FromFile) s.Disks.Clear();
         s.DisksFromFile = v.FromFile;
         s.Disks.Add(DiskText.Parse(v));
+    }
+
+    private static void AddNet(RunSettings s, OptionValue v)
+    {
+        if (s.NetsFromFile && !v.FromFile) s.Nets.Clear();
+        s.NetsFromFile = v.FromFile;
+        s.Nets.Add(NetText.Parse(v));
     }
 }

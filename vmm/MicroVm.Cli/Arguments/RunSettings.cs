@@ -10,6 +10,8 @@ internal sealed class RunSettings
     internal ulong? MemoryBytes { get; set; }
     internal List<DiskOptions> Disks { get; } = [];
     internal bool DisksFromFile { get; set; }
+    internal List<NetOptions> Nets { get; } = [];
+    internal bool NetsFromFile { get; set; }
     internal bool Rng { get; set; }
     internal ConsoleEndpoint? Serial { get; set; }
     internal ConsoleEndpoint? Console { get; set; }
@@ -36,6 +38,7 @@ internal sealed class RunSettings
             Kernel = Kernel,
             Initrd = Initrd,
             Disks = Disks,
+            Nets = Nets,
             Rng = Rng,
             Serial = SerialOrDefault,
             Console = Console ?? ConsoleEndpoint.None,

@@ -8,7 +8,7 @@ namespace MicroVm.Kvm;
 internal static unsafe partial class Libc
 {
     internal const int EPERM = 1, ENOENT = 2, EINTR = 4, EIO = 5, EAGAIN = 11, ENOMEM = 12, EACCES = 13, EFAULT = 14, EBUSY = 16, EEXIST = 17,
-        ENODEV = 19, EISDIR = 21, EINVAL = 22, EMFILE = 24, ENFILE = 23, ENOSPC = 28, EROFS = 30, EPIPE = 32;
+        ENODEV = 19, EISDIR = 21, EINVAL = 22, EMFILE = 24, ENFILE = 23, ENOSPC = 28, EROFS = 30, EPIPE = 32, EBADFD = 77, EBADF = 9, ECONNRESET = 104, ENOTCONN = 107;
 
     internal const int O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_CREAT = 0x40, O_EXCL = 0x80, O_TRUNC = 0x200, O_APPEND = 0x400, O_NONBLOCK = 0x800, O_DIRECTORY = 0x10000, O_NOFOLLOW = 0x20000, O_CLOEXEC = 0x80000;
     internal const int SEEK_SET = 0, SEEK_END = 2, SEEK_HOLE = 4;
@@ -33,6 +33,9 @@ internal static unsafe partial class Libc
     [DllImport("libc")] internal static extern nint pwrite(int fd, void* buffer, nint count, long offset);
     [DllImport("libc")] internal static extern nint preadv(int fd, IoVec* vector, int count, long offset);
     [DllImport("libc")] internal static extern nint pwritev(int fd, IoVec* vector, int count, long offset);
+    [DllImport("libc")] internal static extern nint readv(int fd, IoVec* vector, int count);
+    [DllImport("libc")] internal static extern nint writev(int fd, IoVec* vector, int count);
+    [DllImport("libc")] internal static extern int socket(int family, int type, int protocol);
     [DllImport("libc")] internal static extern int fdatasync(int fd);
     [DllImport("libc")] internal static extern int fstat(int fd, Stat* status);
     [DllImport("libc")] internal static extern long lseek(int fd, long offset, int whence);

@@ -24,6 +24,9 @@ public sealed record MachineOptions
     /// <summary>virtio block devices in the order of /dev/vda, /dev/vdb and so on.</summary>
     public IReadOnlyList<DiskOptions> Disks { get; init; } = [];
 
+    /// <summary>virtio network devices in the order of the guest's interfaces.</summary>
+    public IReadOnlyList<NetOptions> Nets { get; init; } = [];
+
     /// <summary>A virtio entropy device.</summary>
     public bool Rng { get; init; }
 
@@ -45,6 +48,25 @@ public sealed record MachineOptions
 /// <param name="ReadOnly">The guest cannot write it, and the file is opened so.</param>
 /// <param name="Serial">Up to 20 ASCII characters that the guest can read, or null.</param>
 public sealed record DiskOptions(string Path, bool ReadOnly = false, string? Serial = null);
+
+/// <summary>A network device: a tap by its name or as an open descriptor.</summary>
+public sealed record NetOptions
+{
+    /// <summary>Name of a tap of the host.</summary>
+    public string? Tap { get; init; }
+
+    /// <summary>An open tap with IFF_VNET_HDR, or a socket that keeps packets apart; it stays the caller's. Instead of <see cref="Tap"/>.</summary>
+    public int? Descriptor { get; init; }
+
+    /// <summary>The guest's address, to which it is then held; null for a random one that the guest may change.</summary>
+    public Virtio.Net.MacAddress? Mac { get; init; }
+
+    /// <summary>Largest packet that the guest is told, 68 to 65,535 bytes; null to leave it to the guest (1,500).</summary>
+    public ushort? Mtu { get; init; }
+
+    /// <summary>The host's kernel moves the frames (vhost-net), not this process.</summary>
+    public bool Vhost { get; init; }
+}
 
 /// <summary>Which accesses are traced, and to where.</summary>
 /// <param name="Categories">Kinds: <c>mmio</c>, <c>pio</c>, <c>all</c>, or names of blocks such as <c>virtio-mmio</c>.</param>

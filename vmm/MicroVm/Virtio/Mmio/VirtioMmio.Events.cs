@@ -1,3 +1,4 @@
+using MicroVm.Events;
 using MicroVm.Virtio;
 using MicroVm.Virtio.Queue;
 
@@ -19,6 +20,14 @@ public sealed partial class VirtioMmio
         // The bit stays set until reset, so that its acknowledge needs no exit; it is true before the edge.
         if (!InterruptStatusUsedBuffer) RaiseInterruptStatus(Bits.InterruptStatusUsedBuffer);
         _line.Raise();
+    }
+
+    /// <inheritdoc/>
+    public EventFd CallEvent(int queue)
+    {
+        // Nobody is there to set the bit when the time comes; as it would stay set from then on, it may as well be set before (decision 0050).
+        RaiseInterruptStatus(Bits.InterruptStatusUsedBuffer);
+        return _line.Event;
     }
 
     /// <inheritdoc/>
@@ -102,6 +111,7 @@ public sealed partial class VirtioMmio
         QueueFault.IndirectNotAllowed => "indirect descriptor where none may be",
         QueueFault.BadIndirectTable => "indirect table is not one",
         QueueFault.NoRoomForAnswer => "chain without room for the answer",
+        QueueFault.Backend => "the kernel's backend found a queue broken",
         _ => "queue is broken",
     };
 }
