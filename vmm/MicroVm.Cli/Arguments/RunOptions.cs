@@ -18,6 +18,7 @@ internal static class RunOptions
 
         new("disk", "path=F[,ro][,serial=S][,transport=mmio]", "virtio disk from a raw image or block device, /dev/vda and so on;\nonce for each. A comma in a path is written twice.", static (s, v) => AddDisk(s, v)) { Heading = "Devices", Repeatable = true },
         new("net", "tap=IF|fd=N[,mac=M][,mtu=N][,vhost]", "virtio network device on a tap of the host; once for each. With mac,\nthe guest is held to it; vhost leaves the frames to the host's kernel.", static (s, v) => AddNet(s, v)) { Repeatable = true },
+        new("vsock", "cid=N,socket=PATH|vhost", "virtio socket device. The host connects to PATH and says \"CONNECT port\";\na guest that connects to port P reaches the socket PATH_P. With vhost:\nAF_VSOCK sockets of the host.", static (s, v) => s.Vsock = VsockText.Parse(v)) { Default = "none" },
         new("rng", null, "virtio entropy device.", static (s, v) => s.Rng = Switch(v)) { Default = "off" },
         new("serial", "stdio|file=F|none", "Serial port ttyS0.", static (s, v) => s.Serial = Endpoint(v)) { Default = "stdio; none with --console stdio" },
         new("console", "stdio|file=F|none", "virtio console hvc0.", static (s, v) => s.Console = Endpoint(v)) { Default = "none" },

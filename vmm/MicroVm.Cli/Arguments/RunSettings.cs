@@ -12,6 +12,7 @@ internal sealed class RunSettings
     internal bool DisksFromFile { get; set; }
     internal List<NetOptions> Nets { get; } = [];
     internal bool NetsFromFile { get; set; }
+    internal VsockOptions? Vsock { get; set; }
     internal bool Rng { get; set; }
     internal ConsoleEndpoint? Serial { get; set; }
     internal ConsoleEndpoint? Console { get; set; }
@@ -39,6 +40,7 @@ internal sealed class RunSettings
             Initrd = Initrd,
             Disks = Disks,
             Nets = Nets,
+            Vsock = Vsock,
             Rng = Rng,
             Serial = SerialOrDefault,
             Console = Console ?? ConsoleEndpoint.None,

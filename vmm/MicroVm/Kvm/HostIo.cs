@@ -49,6 +49,13 @@ internal static unsafe class HostIo
         secondReady = n > 0 && p[1].Returned != 0;
     }
 
+    /// <summary>Whether a descriptor is dead: an error, or an other end that is closed in both directions. What arrived before may still be there to read.</summary>
+    internal static bool HasFailed(int fd)
+    {
+        Libc.PollFd p = new() { Fd = fd };
+        return Libc.poll(&p, 1, 0) > 0 && p.Returned != 0;
+    }
+
     /// <summary>Fills guest memory with random bytes of the host; false if the host has none to give.</summary>
     internal static bool FillRandom(HostRange range)
     {

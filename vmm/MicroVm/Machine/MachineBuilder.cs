@@ -13,6 +13,7 @@ using MicroVm.Virtio.Console;
 using MicroVm.Virtio.Mmio;
 using MicroVm.Virtio.Net;
 using MicroVm.Virtio.Rng;
+using MicroVm.Virtio.Vsock;
 
 namespace MicroVm;
 
@@ -196,6 +197,7 @@ internal sealed class MachineBuilder
         List<VirtioDevice> devices = [];
         foreach (DiskOptions disk in _options.Disks) devices.Add(_owned.Add(new VirtioBlockDevice(FileBackend.Open(disk.Path, disk.ReadOnly, disk.Serial))));
         foreach (NetOptions net in _options.Nets) devices.Add(_owned.Add(VirtioNetDevice.Open(net)));
+        if (_options.Vsock is { } vsock) devices.Add(_owned.Add(VirtioVsockDevice.Open(vsock)));
         if (console is not null) devices.Add(MakeConsole(console));
         if (_options.Rng) devices.Add(_owned.Add(new VirtioRngDevice(_loop.Value)));
         if (devices.Count > MachineMap.Virtio.Count) throw MicroVmException.Usage("too many virtio devices", $"{devices.Count}", $"Give at most {MachineMap.Virtio.Count}");

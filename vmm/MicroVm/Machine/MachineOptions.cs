@@ -27,6 +27,9 @@ public sealed record MachineOptions
     /// <summary>virtio network devices in the order of the guest's interfaces.</summary>
     public IReadOnlyList<NetOptions> Nets { get; init; } = [];
 
+    /// <summary>A socket device between guest and host, or null.</summary>
+    public VsockOptions? Vsock { get; init; }
+
     /// <summary>A virtio entropy device.</summary>
     public bool Rng { get; init; }
 
@@ -67,6 +70,11 @@ public sealed record NetOptions
     /// <summary>The host's kernel moves the frames (vhost-net), not this process.</summary>
     public bool Vhost { get; init; }
 }
+
+/// <summary>A socket device. Its host end is this process or the host's kernel.</summary>
+/// <param name="Cid">The guest's address, 3 to 4294967294.</param>
+/// <param name="Socket">Path of the socket at which the host connects to the guest; a guest that connects to port P reaches the socket at this path with <c>_P</c> behind it. Null for AF_VSOCK sockets of the host (vhost-vsock).</param>
+public sealed record VsockOptions(uint Cid, string? Socket);
 
 /// <summary>Which accesses are traced, and to where.</summary>
 /// <param name="Categories">Kinds: <c>mmio</c>, <c>pio</c>, <c>all</c>, or names of blocks such as <c>virtio-mmio</c>.</param>

@@ -48,6 +48,8 @@ internal sealed class NetPair(EventLoop loop, HostTap tap, NetReceiver? receiver
         bool starved = _starved, blocked = transmitter is { Blocked: true };
         if (token == TransmitKick ? !blocked : token == Tap && blocked) Transmit();
         if (token == ReceiveKick ? starved : token == Tap && !starved) Receive();
+        // Neither was waited for: an interface that is gone says so all the time.
+        if (token == Tap && starved && !blocked && HostIo.HasFailed(tap.Fd)) Note(Libc.EBADFD);
         if (_starved != starved || transmitter is { Blocked: true } != blocked) Listen();
     }
 

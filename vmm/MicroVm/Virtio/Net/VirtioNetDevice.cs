@@ -67,7 +67,7 @@ public sealed class VirtioNetDevice : VirtioDevice, ILinkObserver
         }
         if (_vhost is { } vhost)
         {
-            vhost.Start(context, Transport, _loop);
+            vhost.Start(context, Transport, _loop, this);
             return;
         }
         NetReceiver? receiver = context.Queues[VirtioNet.ReceiveQueue] is { } r ? new NetReceiver(new Virtqueue(r, context.Memory), _tap, features, LargestFrame(features), Counters) : null;

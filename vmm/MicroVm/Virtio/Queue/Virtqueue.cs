@@ -50,6 +50,9 @@ public sealed class Virtqueue
         return fault == QueueFault.None || Break(fault);
     }
 
+    /// <summary>Puts the chain of the last <see cref="TryPop"/> back, which was not served: the next one gives it again, read anew.</summary>
+    public void UndoPop() => _next--;
+
     /// <summary>Gives a chain back to the driver and publishes it.</summary>
     /// <param name="head">The chain.</param>
     /// <param name="written">Bytes that were written into its buffers, from the first on.</param>
