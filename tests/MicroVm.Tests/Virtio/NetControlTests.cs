@@ -89,7 +89,7 @@ public sealed class NetControlTests
         Assert.Equal(QueueFault.None, QueueSetup.TryCreate(0, request, 256, (ulong)VirtioFeatures.RingEventIdx, driver.Memory, kick, out QueueSetup? setup));
         NetCounters counters = new();
         NetTransmitter transmitter = new(new Virtqueue(setup!, driver.Memory), tap, new FrameCheck(0, null), counters);
-        NetReceiver receiver = new(new Virtqueue(setup!, driver.Memory), tap, (ulong)VirtioNetFeatures.MergeRxBuffers, 2000, counters);
+        NetReceiver receiver = new(new Virtqueue(setup!, driver.Memory), tap, (ulong)VirtioNetFeatures.MergeRxBuffers, counters);
         byte[] buffer = new byte[4096];
         long allocated = 0;
         for (int i = 0; i < 2000; i++)
@@ -102,7 +102,7 @@ public sealed class NetControlTests
             long middle = GC.GetAllocatedBytesForCurrentThread();
             Assert.True(sent && error == 0);
             Assert.Equal(1012, HostIo.Read(host, buffer));
-            ring.Describe(0, NetGuest.BufferAt, 4096, VirtqDescFlags.Write);
+            ring.Describe(0, NetGuest.BufferAt, 70000, VirtqDescFlags.Write);
             Assert.Equal(1012, HostIo.Write(host, buffer.AsSpan(0, 1012)));
             long again = GC.GetAllocatedBytesForCurrentThread();
             bool ready = receiver.Gather();

@@ -68,9 +68,18 @@ internal static unsafe class HostSocket
     {
         int other = Connect(path);
         if (other >= 0) Close(other);
-        if (other != -Libc.ECONNREFUSED) return false;
+        // A file of another kind refuses connections too.
+        if (other != -Libc.ECONNREFUSED || !IsSocket(path)) return false;
         Remove(path);
         return true;
+    }
+
+    private static bool IsSocket(string path)
+    {
+        int fd = Libc.Open(path, Libc.O_PATH | Libc.O_NOFOLLOW);
+        if (fd < 0) return false;
+        using HostFile file = HostFile.FromDescriptor(fd);
+        return file.TryStatus(out HostFileStatus status, out _) && status.Kind == HostFileKind.Socket;
     }
 
     /// <summary><c>struct sockaddr_un</c>.</summary>

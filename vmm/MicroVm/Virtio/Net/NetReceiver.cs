@@ -10,7 +10,7 @@ namespace MicroVm.Virtio.Net;
 internal sealed class NetReceiver
 {
     private const int SpillBytes = 64;
-    private static readonly uint HeaderSize = (uint)Unsafe.SizeOf<VirtioNetHeader>();
+    private static readonly uint HeaderSize = (uint)Unsafe.SizeOf<VirtioNetHeader>(), LargestPacket = HeaderSize + (uint)VirtioNetConst.MaxFrame;
 
     private readonly Virtqueue _queue;
     private readonly HostTap _tap;
@@ -18,16 +18,14 @@ internal sealed class NetReceiver
     private readonly PacketVectors _vectors = new(SpillBytes);
     private readonly Buffer[] _buffers;
     private readonly bool _mergeable;
-    private readonly uint _wanted;
     private int _first, _count;
     private ulong _room;
 
-    internal NetReceiver(Virtqueue queue, HostTap tap, ulong features, uint largestFrame, NetCounters counters)
+    internal NetReceiver(Virtqueue queue, HostTap tap, ulong features, NetCounters counters)
     {
         (_queue, _tap, _counters) = (queue, tap, counters);
         _buffers = new Buffer[queue.Setup.Size];
         _mergeable = (features & (ulong)VirtioNetFeatures.MergeRxBuffers) != 0;
-        _wanted = HeaderSize + largestFrame;
     }
 
     internal Virtqueue Queue => _queue;
@@ -62,7 +60,7 @@ internal sealed class NetReceiver
         return got;
     }
 
-    private bool Enough() => _count != 0 && (!_mergeable || _room >= _wanted || _vectors.Count > PacketVectors.Capacity - _queue.Setup.MaxSize);
+    private bool Enough() => _count != 0 && (!_mergeable || _room >= LargestPacket || _vectors.Count > PacketVectors.Capacity - _queue.Setup.MaxSize);
 
     private void Deliver(uint left)
     {

@@ -12,12 +12,10 @@ public sealed class VirtioNetDevice : VirtioDevice, ILinkObserver
     private const VirtioNetFeatures GuestOffloads = VirtioNetFeatures.GuestChecksum | VirtioNetFeatures.GuestTso4 | VirtioNetFeatures.GuestTso6 | VirtioNetFeatures.GuestEcn
         | VirtioNetFeatures.CtrlGuestOffloads;
     private const VirtioNetFeatures HostOffloads = VirtioNetFeatures.Checksum | VirtioNetFeatures.HostTso4 | VirtioNetFeatures.HostTso6 | VirtioNetFeatures.HostEcn;
-    private const ushort UsualMtu = 1500;
 
     private readonly HostTap _tap;
     private readonly VirtioNetConfig _config;
     private readonly bool _pinned;
-    private readonly ushort _mtu;
     private readonly VhostNet? _vhost;
     private EventLoop? _loop;
     private NetPair? _pair;
@@ -27,7 +25,7 @@ public sealed class VirtioNetDevice : VirtioDevice, ILinkObserver
     internal VirtioNetDevice(HostTap tap, NetOptions options, VhostNet? vhost = null)
         : base("virtio-net", VirtioNet.DeviceId, Offer(tap, options), VirtioNet.QueueSizes, new VirtioNetConfig(options.Mac ?? MacAddress.Random(), options.Mtu ?? 0))
     {
-        (_tap, _pinned, _mtu, _vhost) = (tap, options.Mac is not null, options.Mtu ?? UsualMtu, vhost);
+        (_tap, _pinned, _vhost) = (tap, options.Mac is not null, vhost);
         _config = (VirtioNetConfig)Config!;
         if (vhost is not null) Features = vhost.Restrict(Features);
     }
@@ -70,7 +68,7 @@ public sealed class VirtioNetDevice : VirtioDevice, ILinkObserver
             vhost.Start(context, Transport, _loop, this);
             return;
         }
-        NetReceiver? receiver = context.Queues[VirtioNet.ReceiveQueue] is { } r ? new NetReceiver(new Virtqueue(r, context.Memory), _tap, features, LargestFrame(features), Counters) : null;
+        NetReceiver? receiver = context.Queues[VirtioNet.ReceiveQueue] is { } r ? new NetReceiver(new Virtqueue(r, context.Memory), _tap, features, Counters) : null;
         NetTransmitter? transmitter = context.Queues[VirtioNet.TransmitQueue] is { } t
             ? new NetTransmitter(new Virtqueue(t, context.Memory), _tap, new FrameCheck(features, _pinned ? _config.Mac : null), Counters) : null;
         _pair = new NetPair(_loop, _tap, receiver, transmitter, Transport, this);
@@ -121,12 +119,6 @@ public sealed class VirtioNetDevice : VirtioDevice, ILinkObserver
             if ((wanted & VirtioNetFeatures.GuestEcn) != 0) offloads |= TapOffloads.TsoEcn;
         }
         return _tap.SetOffloads(offloads);
-    }
-
-    private uint LargestFrame(ulong features)
-    {
-        bool large = (features & (ulong)(VirtioNetFeatures.GuestTso4 | VirtioNetFeatures.GuestTso6)) != 0;
-        return large ? (uint)VirtioNetConst.MaxFrame : (uint)(_mtu + VirtioNetConst.EthernetHeader + VirtioNetConst.VlanTag);
     }
 
     private static ulong Offer(HostTap tap, NetOptions options)
