@@ -34,6 +34,10 @@ environment() {
         "load $(cut -d' ' -f1 /proc/loadavg), $(date -u +%F), commit $(git -C "$root" rev-parse --short HEAD 2>/dev/null || echo '?')"
 }
 
+# Before all others, where that is allowed: what else runs on the machine then hardly shows.
+first=()
+if chrt -r 1 true 2>/dev/null; then first=(chrt -r 1); fi
+
 # publish NAME: standard input becomes bench/results/NAME.md, whole or not at all, and is shown.
 publish() {
     mkdir -p "$results"

@@ -29,7 +29,7 @@ internal sealed class PlatformTables
             Com1 = everything ? new(0x3F8, 1) : null,
             Ged = everything ? new(0xFEB0_0000, 3) : null,
             PvPanicPort = everything ? (ushort)0x505 : null,
-            Ecam = everything ? new(0xE000_0000, 0, 255) : null,
+            Pci = everything ? new(new(0xE000_0000, 0, 255), 0xC000_0000, 0x1000_0000, 0x40_0000_0000, 0x40_0000_0000) : null,
             WithRsdt = everything,
         };
         byte[] bytes = new byte[AcpiTables.RequiredSize(platform)];

@@ -45,7 +45,7 @@ public sealed class PlatformTests
         var platform = new AcpiPlatform
         {
             CpuCount = 300, IoApicAddress = 0xFEC0_0000, Sleep = new(0x600, 0x601, 0x602), VirtioMmio = devices, Com1 = new(0x3F8, 1), Ged = new(0xFEB0_0000, 3),
-            PvPanicPort = 0x505, Ecam = new(0xE000_0000, 0, 255), WithRsdt = true,
+            PvPanicPort = 0x505, Pci = new(new(0xE000_0000, 0, 255), 0xC000_0000, 0x1000_0000, 0x40_0000_0000, 0x40_0000_0000), WithRsdt = true,
         };
         byte[] buffer = new byte[AcpiTables.RequiredSize(platform)];
         AcpiTables.Build(platform, buffer, PlatformTables.Address);

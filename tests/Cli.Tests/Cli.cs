@@ -2,6 +2,9 @@ using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using Xunit;
 
+// They start processes and look at what those leave behind.
+[assembly: CollectionBehavior(DisableTestParallelization = true)]
+
 namespace MicroVm.Cli.Tests;
 
 /// <summary>One run of the program, and what came of it.</summary>

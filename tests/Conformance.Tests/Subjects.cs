@@ -4,8 +4,10 @@ using MicroVm.Diagnostics;
 using MicroVm.Events;
 using MicroVm.Interrupts;
 using MicroVm.Memory;
+using MicroVm.Pci;
 using MicroVm.Virtio;
 using MicroVm.Virtio.Net;
+using MicroVm.Virtio.Transport;
 
 namespace MicroVm.Conformance.Tests;
 
@@ -48,7 +50,35 @@ internal static class Subjects
             var block = new VirtioMmio(0, new Idle(), GuestMemory.Allocate(1 << 20, 1 << 20, 1ul << 32), new InterruptLine(4), new EventFd(), new GuestErrors(null), page);
             return new Subject(block) { Page = page, Starts = "Status" };
         },
+        ["PciHeader0"] = static () => OnPage(PciHeader0.Size, static page => new PciHeader0(Card, page)),
+        ["PciHeader1"] = static () => OnPage(PciHeader1.Size, static page => new PciHeader1(Card, 0, 1, static () => { }, page)),
+        ["PciPowerCap"] = static () => OnPage(PciPowerCap.Size, static page => new PciPowerCap(page)),
+        ["PciExpressCap"] = static () => OnPage(PciExpressCap.Size, static page => new PciExpressCap(PciExpressType.RootPort, 3, page)),
+        ["PciMsiCap"] = static () => OnPage(PciMsiCap.Size, static page => new PciMsiCap(new InterruptRouter(null!, 0), page)),
+        ["PciMsixCap"] = static () => OnPage(PciMsixCap.Size, static page => new PciMsixCap(Table(), 0x1000, 0x3800, page)),
+        ["MsixEntry"] = static () => OnPage(MsixEntry.Size, static page => new MsixEntry(page)),
+        ["MsixPba"] = static () => new Subject(new MsixPba(Table())),
+        ["VirtioPciCommon"] = static () => OnPage(VirtioPciCommon.Size, static page => Common(page)) with { Starts = "Status" },
+        ["VirtioPciNotify"] = static () => new Subject(new VirtioPciNotify(Common(new ResidentPage(0x1000)).Core)),
+        ["VirtioPciIsr"] = static () => new Subject(new VirtioPciIsr()),
+        ["VirtioPciCap"] = static () => OnPage(VirtioPciCap.Size, static page => new VirtioPciCap(VirtioPciCapType.Isr, 0x3000, 4, page)),
+        ["VirtioPciNotifyCap"] = static () => OnPage(VirtioPciNotifyCap.Size, static page => new VirtioPciNotifyCap(8, page)),
+        ["VirtioPciWindowCap"] = static () => OnPage(VirtioPciWindowCap.Size, static page => new VirtioPciWindowCap(new VirtioPciIsr(), page)),
     };
+
+    private static PciIdentity Card => new(0x1af4, 0x1042, 0x018000, 1, 0x1af4, 2, 1);
+
+    private static Subject OnPage(uint size, Func<ResidentPage, IRegisterBlock> make)
+    {
+        var page = new ResidentPage((int)size);
+        return new Subject(make(page)) { Page = page };
+    }
+
+    // Bus mastering is off, so that nothing of KVM is needed.
+    private static MsixTable Table() => new(3, new InterruptRouter(null!, 0), new ResidentPage(0x1000));
+
+    private static VirtioPciCommon Common(ResidentPage page) => new(
+        static block => new TransportCore(block, 0, new Idle(), GuestMemory.Allocate(1 << 20, 1 << 20, 1ul << 32), new GuestErrors(null)), Table(), new VirtioPciIsr(), page);
 
     /// <summary>Names for theories.</summary>
     public static TheoryData<string> All => [.. RegisterCatalog.All.Select(static b => b.Name)];

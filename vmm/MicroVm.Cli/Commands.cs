@@ -5,7 +5,7 @@ namespace MicroVm.Cli;
 /// <summary>The first word chooses what to do.</summary>
 internal static class Commands
 {
-    private static readonly string[] Names = ["run", "doctor", "help"];
+    private static readonly string[] Names = ["run", "doctor", "vfio", "help"];
 
     /// <summary>Version of this program.</summary>
     internal static string Version => typeof(Commands).Assembly.GetName().Version?.ToString(3) ?? "unknown";
@@ -17,6 +17,7 @@ internal static class Commands
         {
             case "run": return RunCommand.Execute(args);
             case "doctor": return DoctorCommand.Execute(args);
+            case "vfio": return VfioCommand.Execute(args);
             case "help": return Help(args.Length > 1 ? args[1] : null);
             case "--help" or "-h": return Help(null);
             case "--version" or "-V": return PrintVersion();
@@ -31,6 +32,7 @@ internal static class Commands
             null or "help" => HelpText.Overview(),
             "run" => HelpText.Run(),
             "doctor" => HelpText.Doctor(),
+            "vfio" => HelpText.Vfio(),
             _ => throw Unknown(command),
         });
         return ExitCodes.Success;

@@ -64,6 +64,9 @@ internal static class RunCommand
             case EndReason.Stopped when signals.ExitCode != 0:
                 Output.ErrorLine($"microvm: stopped by {signals.By}");
                 return signals.ExitCode;
+            case EndReason.DeviceLost:
+                Output.ErrorLine($"microvm: error: the guest was stopped, {result.Description}. The kernel's log says more (dmesg).");
+                return result.ExitCode;
             case EndReason.Panic:
                 Output.Error(result.CrashReport ?? "");
                 Output.ErrorLine($"microvm: error: {result.Description}, see its console. Look for the first 'Kernel panic' line there.");

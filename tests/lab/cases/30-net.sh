@@ -46,9 +46,11 @@ boot() {
 }
 boot idle ""
 boot tap ""
-boot vhost ,vhost'
+boot vhost ,vhost
+boot pcitap ,transport=pci
+boot pcivhost ,vhost,transport=pci'
 expect_exit 0 "the lab ends well"
-for mode in tap vhost; do
+for mode in tap vhost pcitap pcivhost; do
     expect_value "$mode: the guest ends with 0" ${mode}_code 0
     expect_value "$mode: the guest has the address that was given" ${mode}_mac 52:54:00:aa:bb:cc
     expect_value "$mode: the guest pings the host" ${mode}_ping_out yes
@@ -56,6 +58,7 @@ for mode in tap vhost; do
     expect_value "$mode: 16 MiB pulled are what the server has" ${mode}_down "$(value_of down_sum)"
     expect_value "$mode: 8 MiB pushed are what the guest has" ${mode}_up "$(value_of ${mode}_up_sum)"
     expect_at_least "$mode: frames went over the tap" ${mode}_frames 100
+    [[ $mode != pci* ]] || continue # finding its function costs other exits than the idle boot has
     [[ $(value_of ${mode}_mmio) && $(value_of idle_mmio) ]] &&
         echo "@${mode}_more $(( $(value_of ${mode}_mmio) - $(value_of idle_mmio) ))" >>"$out"
     expect_at_most "$mode: MMIO exits of the whole traffic, beyond those of an idle interface" ${mode}_more $(( $(value_of ${mode}_frames) / 20 ))

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 
 namespace MicroVm.Cli.Arguments;
@@ -6,11 +7,13 @@ namespace MicroVm.Cli.Arguments;
 internal static class DiskText
 {
     private const int MaxSerial = 20;
-    private static readonly string[] Parts = ["path", "ro", "serial", "transport"];
+    private static readonly string[] Parts = ["path", "ro", "serial", "transport", "port"];
 
     internal static DiskOptions Parse(OptionValue value)
     {
         (string? path, string? serial, bool readOnly) = (null, null, false);
+        VirtioTransport? transport = null;
+        int? port = null;
         foreach (string part in Split(value.Text))
         {
             int equals = part.IndexOf('=', StringComparison.Ordinal);
@@ -21,12 +24,12 @@ internal static class DiskText
                 case "path" when text is { Length: > 0 }: path = text; break;
                 case "ro" when text is null: readOnly = true; break;
                 case "serial" when text is { Length: > 0 }: serial = Serial(text, value); break;
-                case "transport" when text == "mmio": break;
-                case "transport": throw value.Bad("a transport that this version does not have", "Give transport=mmio");
+                case "transport" when text is not null: transport = TransportText.Parse(text, value); break;
+                case "port" when int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int n): port = n; break;
                 default: throw Unknown(key, text, value);
             }
         }
-        return new DiskOptions(path ?? throw value.Bad("a disk without its file", "Give path=FILE"), readOnly, serial);
+        return new DiskOptions(path ?? throw value.Bad("a disk without its file", "Give path=FILE"), readOnly, serial, transport, port);
     }
 
     private static string Serial(string text, OptionValue value) =>
@@ -34,9 +37,9 @@ internal static class DiskText
 
     private static MicroVmException Unknown(string key, string? text, OptionValue value)
     {
-        if (Array.IndexOf(Parts, key) >= 0) return value.Bad(text is null ? $"'{key}' of a disk lacks its value" : $"'{key}' of a disk takes no such value", "Give path=F[,ro][,serial=S][,transport=mmio]");
+        if (Array.IndexOf(Parts, key) >= 0) return value.Bad(text is null ? $"'{key}' of a disk lacks its value" : $"'{key}' of a disk takes no such value", "Give path=F[,ro][,serial=S][,transport=mmio|pci][,port=N]");
         string? near = Suggestion.For(key, Parts);
-        return value.Bad($"unknown part '{key}' of a disk", near is null ? "Give path=F[,ro][,serial=S][,transport=mmio]" : $"Did you mean {near}?");
+        return value.Bad($"unknown part '{key}' of a disk", near is null ? "Give path=F[,ro][,serial=S][,transport=mmio|pci][,port=N]" : $"Did you mean {near}?");
     }
 
     internal static List<string> Split(string text)

@@ -15,6 +15,7 @@ internal static class HelpText
         Commands:
           run       Boot a guest and end with its exit code
           doctor    Say what this host can do for guests, and what to change
+          vfio      Prepare a device of the host for a guest, and give it back
           help      Print this, or the help of a command
 
         Flags:
@@ -63,6 +64,25 @@ internal static class HelpText
         Exit codes:
           0      KVM works here; 'stockGuests' in --json says whether for stock kernels
           125    KVM cannot be used
+
+        """;
+
+    internal static string Vfio() => Flags("""
+        Prepare a PCI device of the host for a guest, and give it back to its driver.
+
+        Usage: microvm vfio list [--json]
+               microvm vfio bind BDF [--dry-run]
+               microvm vfio unbind BDF [--dry-run]
+
+        BDF is the device's address: 0000:00:03.0. Bridges, the host's display and disks with a
+        mounted file system stay with the host.
+
+        """, VfioOptions.All) + """
+
+        Example:
+          microvm vfio bind 0000:00:03.0
+          microvm run --kernel vmlinuz --device 0000:00:03.0
+          microvm vfio unbind 0000:00:03.0
 
         """;
 

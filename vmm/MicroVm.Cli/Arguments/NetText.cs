@@ -7,8 +7,8 @@ namespace MicroVm.Cli.Arguments;
 /// <summary>The value of <c>--net</c>: parts between commas.</summary>
 internal static class NetText
 {
-    private const string Form = "Give tap=IF or fd=N, then [,mac=M][,mtu=N][,vhost]";
-    private static readonly string[] Parts = ["tap", "fd", "mac", "mtu", "vhost"];
+    private const string Form = "Give tap=IF or fd=N, then [,mac=M][,mtu=N][,vhost][,transport=mmio|pci]";
+    private static readonly string[] Parts = ["tap", "fd", "mac", "mtu", "vhost", "transport"];
 
     internal static NetOptions Parse(OptionValue value)
     {
@@ -24,6 +24,7 @@ internal static class NetText
                 "mac" when text is not null => net with { Mac = Mac(text, value) },
                 "mtu" when text is not null => net with { Mtu = (ushort)Number(text, (int)VirtioNetConst.MinMtu, ushort.MaxValue, "a largest packet", value) },
                 "vhost" when text is null => net with { Vhost = true },
+                "transport" when text is not null => net with { Transport = TransportText.Parse(text, value) },
                 _ => throw Unknown(key, text, value),
             };
         }

@@ -16,10 +16,17 @@ internal static class RunOptions
         new("cpus", "N", "vCPUs, 1 to 64.", static (s, v) => s.Cpus = Count(v)) { Default = "1" },
         new("memory", "SIZE", "Guest memory: 512M, 2G.", static (s, v) => s.MemoryBytes = Size(v)) { Default = "256M" },
 
-        new("disk", "path=F[,ro][,serial=S][,transport=mmio]", "virtio disk from a raw image or block device, /dev/vda and so on;\nonce for each. A comma in a path is written twice.", static (s, v) => AddDisk(s, v)) { Heading = "Devices", Repeatable = true },
-        new("net", "tap=IF|fd=N[,mac=M][,mtu=N][,vhost]", "virtio network device on a tap of the host; once for each. With mac,\nthe guest is held to it; vhost leaves the frames to the host's kernel.", static (s, v) => AddNet(s, v)) { Repeatable = true },
-        new("vsock", "cid=N,socket=PATH|vhost", "virtio socket device. The host connects to PATH and says \"CONNECT port\";\na guest that connects to port P reaches the socket PATH_P. With vhost:\nAF_VSOCK sockets of the host.", static (s, v) => s.Vsock = VsockText.Parse(v)) { Default = "none" },
+        new("disk", "path=F[,ro][,serial=S][,transport=mmio|pci][,port=N]", "virtio disk from a raw image or block device, /dev/vda and so on;\nonce for each. A comma in a path is written twice.\nport: behind that PCI root port, from 1.", static (s, v) => AddDisk(s, v)) { Heading = "Devices", Repeatable = true },
+        new("net", "tap=IF|fd=N[,mac=M][,mtu=N][,vhost][,transport=mmio|pci]", "virtio network device on a tap of the host; once for each. With mac,\nthe guest is held to it; vhost leaves the frames to the host's kernel.", static (s, v) => AddNet(s, v)) { Repeatable = true },
+        new("vsock", "cid=N,socket=PATH|vhost[,transport=mmio|pci]", "virtio socket device. The host connects to PATH and says \"CONNECT port\";\na guest that connects to port P reaches the socket PATH_P. With vhost:\nAF_VSOCK sockets of the host.", static (s, v) => s.Vsock = VsockText.Parse(v)) { Default = "none" },
         new("rng", null, "virtio entropy device.", static (s, v) => s.Rng = Switch(v)) { Default = "off" },
+        new("transport", "mmio|pci", "How virtio devices are attached that do not say it themselves.", static (s, v) => s.Transport = TransportText.Parse(v.Text, v)) { Default = "mmio" },
+        new("rng-transport", "mmio|pci", "How the entropy device is attached.", static (s, v) => s.RngTransport = TransportText.Parse(v.Text, v)) { Default = "as --transport" },
+        new("console-transport", "mmio|pci", "How the virtio console is attached.", static (s, v) => s.ConsoleTransport = TransportText.Parse(v.Text, v)) { Default = "as --transport" },
+        new("pci", null, "A PCI host bridge even where no device needs it.", static (s, v) => s.Pci = Switch(v)) { Default = "with the first PCI device" },
+        new("device", "BDF", "PCI function of the host that the guest gets, for example 0000:00:03.0;\nonce for each. First: microvm vfio bind BDF.", static (s, v) => AddDevice(s, v)) { Repeatable = true },
+        new("unsafe-interrupts", null, "Assign devices also where the host checks no interrupts of theirs.", static (s, v) => s.UnsafeInterrupts = Switch(v)) { Default = "off" },
+        new("pci-ports", "N", "PCI Express root ports, 0 to 16: each a slot with a bus of its own.", static (s, v) => s.PciRootPorts = Count(v)) { Default = "0" },
         new("serial", "stdio|file=F|none", "Serial port ttyS0.", static (s, v) => s.Serial = Endpoint(v)) { Default = "stdio; none with --console stdio" },
         new("console", "stdio|file=F|none", "virtio console hvc0.", static (s, v) => s.Console = Endpoint(v)) { Default = "none" },
 
@@ -76,6 +83,13 @@ internal static class RunOptions
     {
         string[] categories = v.Text.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
         return categories.Length > 0 ? categories : throw v.Bad("no category", "Give mmio, pio, all or names of blocks");
+    }
+
+    private static void AddDevice(RunSettings s, OptionValue v)
+    {
+        if (s.DevicesFromFile && !v.FromFile) s.Devices.Clear();
+        s.DevicesFromFile = v.FromFile;
+        s.Devices.Add(Text(v));
     }
 
     private static void AddDisk(RunSettings s, OptionValue v)

@@ -14,6 +14,14 @@ internal sealed class RunSettings
     internal bool NetsFromFile { get; set; }
     internal VsockOptions? Vsock { get; set; }
     internal bool Rng { get; set; }
+    internal VirtioTransport? RngTransport { get; set; }
+    internal VirtioTransport? ConsoleTransport { get; set; }
+    internal VirtioTransport Transport { get; set; }
+    internal bool Pci { get; set; }
+    internal int PciRootPorts { get; set; }
+    internal List<string> Devices { get; } = [];
+    internal bool DevicesFromFile { get; set; }
+    internal bool UnsafeInterrupts { get; set; }
     internal ConsoleEndpoint? Serial { get; set; }
     internal ConsoleEndpoint? Console { get; set; }
     internal string[]? Trace { get; set; }
@@ -42,6 +50,13 @@ internal sealed class RunSettings
             Nets = Nets,
             Vsock = Vsock,
             Rng = Rng,
+            RngTransport = RngTransport,
+            ConsoleTransport = ConsoleTransport,
+            Transport = Transport,
+            Pci = Pci,
+            PciRootPorts = PciRootPorts,
+            Devices = Devices,
+            UnsafeInterrupts = UnsafeInterrupts,
             Serial = SerialOrDefault,
             Console = Console ?? ConsoleEndpoint.None,
             Trace = Trace is null ? null : new TraceOptions(Trace, new ErrorWriter()),

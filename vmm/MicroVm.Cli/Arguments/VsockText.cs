@@ -6,12 +6,13 @@ namespace MicroVm.Cli.Arguments;
 /// <summary>The value of <c>--vsock</c>: parts between commas.</summary>
 internal static class VsockText
 {
-    private const string Form = "Give cid=N,socket=PATH or cid=N,vhost";
-    private static readonly string[] Parts = ["cid", "socket", "vhost"];
+    private const string Form = "Give cid=N,socket=PATH or cid=N,vhost, then [,transport=mmio|pci]";
+    private static readonly string[] Parts = ["cid", "socket", "vhost", "transport"];
 
     internal static VsockOptions Parse(OptionValue value)
     {
         (uint? cid, string? socket, bool vhost) = (null, null, false);
+        VirtioTransport? transport = null;
         foreach (string part in DiskText.Split(value.Text))
         {
             int equals = part.IndexOf('=', StringComparison.Ordinal);
@@ -21,12 +22,13 @@ internal static class VsockText
                 case "cid" when text is not null: cid = Cid(text, value); break;
                 case "socket" when text is { Length: > 0 }: socket = text; break;
                 case "vhost" when text is null: vhost = true; break;
+                case "transport" when text is not null: transport = TransportText.Parse(text, value); break;
                 default: throw Unknown(key, text, value);
             }
         }
         if (cid is null) throw value.Bad("a socket device without the guest's address", Form);
         if (socket is null != vhost) throw value.Bad("a socket device needs one host end", Form);
-        return new VsockOptions(cid.Value, socket);
+        return new VsockOptions(cid.Value, socket, transport);
     }
 
     private static uint Cid(string text, OptionValue value) =>

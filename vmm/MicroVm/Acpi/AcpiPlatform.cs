@@ -16,6 +16,14 @@ internal readonly record struct AcpiMmioDevice(uint Address, uint Irq);
 /// <param name="EndBus">Last bus.</param>
 internal readonly record struct AcpiEcam(ulong Address, byte StartBus, byte EndBus);
 
+/// <summary>The PCI host bridge.</summary>
+/// <param name="Ecam">Configuration space, below 4 GiB.</param>
+/// <param name="LowStart">Memory window below 4 GiB.</param>
+/// <param name="LowLength">Bytes of it.</param>
+/// <param name="HighStart">Memory window above RAM.</param>
+/// <param name="HighLength">Bytes of it.</param>
+internal readonly record struct AcpiPciHost(AcpiEcam Ecam, uint LowStart, uint LowLength, ulong HighStart, ulong HighLength);
+
 /// <summary>The ports of block AcpiSleep.</summary>
 /// <param name="Control">Sleep control register.</param>
 /// <param name="Status">Sleep status register.</param>
@@ -49,8 +57,14 @@ internal readonly ref struct AcpiPlatform
     /// <summary>Devices on virtio-mmio, at most 256; their order numbers them.</summary>
     public ReadOnlySpan<AcpiMmioDevice> VirtioMmio { get; init; }
 
-    /// <summary>PCI Express configuration space; with it there is an MCFG.</summary>
-    public AcpiEcam? Ecam { get; init; }
+    /// <summary>PCI Express host bridge; with it there is an MCFG.</summary>
+    public AcpiPciHost? Pci { get; init; }
+
+    /// <summary>GSI of pin A of the functions on bus 0; null where none has a pin.</summary>
+    public uint? PciLine { get; init; }
+
+    /// <summary>PCI Express configuration space.</summary>
+    public AcpiEcam? Ecam => Pci?.Ecam;
 
     /// <summary>An RSDT too, for guests that know only ACPI 1.0. The tables must then stand below 4 GiB.</summary>
     public bool WithRsdt { get; init; }

@@ -1,3 +1,5 @@
+using MicroVm.Devices;
+
 namespace MicroVm.Acpi;
 
 /// <summary>Puts the machine's ACPI tables together in the caller's buffer. It allocates nothing.</summary>
@@ -110,6 +112,8 @@ internal static class AcpiTables
         + (platform.Com1 is null ? 0 : SerialAml.Size)
         + (platform.Ged is null ? 0 : GedAml.Size)
         + (platform.PvPanicPort is null ? 0 : PvpanicAml.Size)
+        + (platform.Pci is null ? 0 : PciAml.Size)
+        + (platform.PciLine is null ? 0 : PciIntxAml.Size)
         + platform.VirtioMmio.Length * VirtioAml.Device.Size;
 
     /// <summary>One table: each further SSDT would be loaded, checked and named on its own.</summary>
@@ -119,12 +123,33 @@ internal static class AcpiTables
         if (platform.Com1 is { } com1) at += SerialAml.Write(table[at..], new() { Port = com1.Port, Irq = com1.Irq });
         if (platform.Ged is { } ged) at += GedAml.Write(table[at..], new() { GedBase = ged.Address, GedIrq = ged.Irq });
         if (platform.PvPanicPort is { } port) at += PvpanicAml.Write(table[at..], new() { Port = port });
+        if (platform.Pci is { } pci) at += WritePci(pci, table[at..]);
+        if (platform.PciLine is { } line) at += PciIntxAml.Write(table[at..], new() { Gsi = line });
         for (int i = 0; i < platform.VirtioMmio.Length; i++)
         {
             AcpiMmioDevice device = platform.VirtioMmio[i];
             at += VirtioAml.Device.Write(table[at..], new() { Index = (byte)i, Base = device.Address, Irq = device.Irq });
         }
         AcpiBytes.Finish(table[..at]);
+    }
+
+    private static int WritePci(in AcpiPciHost pci, Span<byte> aml)
+    {
+        ushort buses = (ushort)(pci.Ecam.EndBus - pci.Ecam.StartBus + 1);
+        return PciAml.Write(aml, new()
+        {
+            EcamBase = pci.Ecam.Address,
+            EcamBase32 = (uint)pci.Ecam.Address,
+            EcamLength = (uint)(buses * PciConst.BusSize),
+            LastBus = pci.Ecam.EndBus,
+            BusCount = buses,
+            LowStart = pci.LowStart,
+            LowLast = pci.LowStart + pci.LowLength - 1,
+            LowLength = pci.LowLength,
+            HighStart = pci.HighStart,
+            HighLast = pci.HighStart + pci.HighLength - 1,
+            HighLength = pci.HighLength,
+        });
     }
 
     private static void WriteXsdt(Span<byte> table, ulong guestAddress, ReadOnlySpan<int> offsets)

@@ -3,6 +3,7 @@ namespace MicroVm.Bus;
 /// <summary>Who answers at which address: ports, or memory-mapped registers. Look-ups run without a lock on an immutable sorted array; a change swaps the array whole.</summary>
 internal sealed class AddressSpace(string name)
 {
+    private readonly Lock _changing = new();
     private Entry[] _entries = [];
 
     /// <summary>Name in messages: <c>mmio</c> or <c>pio</c>.</summary>
@@ -12,17 +13,30 @@ internal sealed class AddressSpace(string name)
     /// <exception cref="InvalidOperationException">Something answers there already.</exception>
     internal void Add(ulong start, IRegisterBlock block)
     {
+        if (!TryAdd(start, block)) throw new InvalidOperationException($"{block.Info.Name} overlaps another block at {Name} 0x{start:x}");
+    }
+
+    /// <summary>Adds a block unless something answers there already.</summary>
+    internal bool TryAdd(ulong start, IRegisterBlock block)
+    {
         Entry added = new(start, start + block.Info.Size, block);
-        Entry[] old = _entries;
-        int at = 0;
-        while (at < old.Length && old[at].Start < added.Start) at++;
-        bool overlaps = (at > 0 && old[at - 1].End > added.Start) || (at < old.Length && old[at].Start < added.End);
-        if (overlaps) throw new InvalidOperationException($"{block.Info.Name} overlaps another block at {Name} 0x{start:x}");
-        Volatile.Write(ref _entries, [.. old[..at], added, .. old[at..]]);
+        lock (_changing)
+        {
+            Entry[] old = _entries;
+            int at = 0;
+            while (at < old.Length && old[at].Start < added.Start) at++;
+            bool overlaps = (at > 0 && old[at - 1].End > added.Start) || (at < old.Length && old[at].Start < added.End);
+            if (overlaps) return false;
+            Volatile.Write(ref _entries, [.. old[..at], added, .. old[at..]]);
+            return true;
+        }
     }
 
     /// <summary>Takes a block away; accesses under way still reach it.</summary>
-    internal void Remove(IRegisterBlock block) => Volatile.Write(ref _entries, Array.FindAll(_entries, e => e.Block != block));
+    internal void Remove(IRegisterBlock block)
+    {
+        lock (_changing) Volatile.Write(ref _entries, Array.FindAll(_entries, e => e.Block != block));
+    }
 
     /// <summary>The blocks in the order of their addresses.</summary>
     internal ReadOnlySpan<Entry> Entries => _entries;

@@ -38,7 +38,7 @@ internal static class KvmProbes
 
     private static DoctorFinding Api(DoctorHost host) => host.KvmApiVersion switch
     {
-        KvmAbi.ApiVersion => DoctorFinding.Ok("the one version that there is", "12"),
+        KvmAbi.ApiVersion => DoctorFinding.Ok("version 12, the only one in use", "12"),
         0 => DoctorFinding.Missing("no answer without KVM", "See kvm-device"),
         int other => DoctorFinding.Missing($"version {other}; only 12 is in use since Linux 2.6.22", "Boot another kernel", $"{other}"),
     };

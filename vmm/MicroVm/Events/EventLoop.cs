@@ -13,7 +13,7 @@ public interface IEventHandler
 /// <summary>One thread that waits for file descriptors and calls their handlers, one at a time. It allocates nothing while it runs.</summary>
 /// <remarks>Lock order: a handler runs with the loop's handler lock held; take block gates before <see cref="Add"/> or <see cref="Remove"/>, never inside a handler.
 /// <see cref="Remove"/> waits for a running handler, so after it returns the handler is not called any more.</remarks>
-public sealed unsafe class EventLoop : IDisposable
+public sealed class EventLoop : IDisposable
 {
     private const int BatchSize = 16;
 
@@ -96,10 +96,10 @@ public sealed unsafe class EventLoop : IDisposable
 
     private void Run()
     {
-        Libc.EpollEvent* events = stackalloc Libc.EpollEvent[BatchSize];
+        Span<Libc.EpollEvent> events = stackalloc Libc.EpollEvent[BatchSize];
         while (!_stopping)
         {
-            int count = Libc.epoll_wait(_epoll, events, BatchSize, -1);
+            int count = HostIo.WaitMany(_epoll, events);
             for (int i = 0; i < count && !_stopping; i++)
             {
                 uint index = (uint)events[i].Data;
@@ -114,10 +114,10 @@ public sealed unsafe class EventLoop : IDisposable
 
     private void Control(int operation, int fd, uint index, uint events = Libc.EPOLLIN)
     {
-        Libc.EpollEvent e = new() { Events = events, Data = index };
-        if (Libc.epoll_ctl(_epoll, operation, fd, &e) != 0 && operation == Libc.EPOLL_CTL_ADD)
+        int error = HostIo.Watch(_epoll, operation, fd, index, events);
+        if (error != 0 && operation == Libc.EPOLL_CTL_ADD)
         {
-            throw MicroVmException.Host("cannot wait for a file descriptor", $"{fd}: {Libc.Describe(Libc.Errno)}", "Give a pipe, a socket, a terminal or an event");
+            throw MicroVmException.Host("cannot wait for a file descriptor", $"{fd}: {Libc.Describe(error)}", "Give a pipe, a socket, a terminal or an event");
         }
     }
 

@@ -1,19 +1,37 @@
+using MicroVm.Devices;
 using MicroVm.Kvm;
 
 namespace MicroVm.Interrupts;
 
-/// <summary>Where interrupts go: one message per GSI, and the lines that are connected to it by an irqfd.</summary>
+/// <summary>Where interrupts go: one message per GSI, and the lines that are connected to it by an irqfd. The first GSIs are the I/O APIC's pins; those of MSI and MSI-X vectors follow.</summary>
 /// <remarks>Changes are collected and handed to KVM by <see cref="Flush"/> in one call, which costs a grace period; a change that changes nothing costs nothing.
-/// A masked GSI has its line disconnected: signals stay counted in the line's event, and unmasking delivers them once.
+/// A masked GSI has its line disconnected: signals stay counted in the line's event, and unmasking delivers them once. Its route stays in KVM's table, so that unmasking with the same message needs no new table.
 /// Callers hold no lock that a device thread needs; the router's own lock is the last in the lock order.</remarks>
-internal sealed class InterruptRouter(KvmVm vm, int gsiCount)
+internal sealed class InterruptRouter
 {
     private readonly Lock _lock = new();
-    private readonly Route[] _routes = new Route[gsiCount];
+    private readonly KvmVm _vm;
+    private readonly RouteTable _table = new();
+    private readonly Stack<uint> _free = new();
+    private Route[] _routes;
+    private int _count;
     private bool _dirty;
 
+    /// <param name="vm">Takes the routes.</param>
+    /// <param name="pins">GSIs of the I/O APIC, from 0.</param>
+    internal InterruptRouter(KvmVm vm, int pins)
+    {
+        _vm = vm;
+        _routes = new Route[pins];
+        _count = pins;
+        _table.Reserve(pins);
+    }
+
     /// <summary>GSIs in all.</summary>
-    internal int GsiCount => _routes.Length;
+    internal int GsiCount => _count;
+
+    /// <summary>Tables handed to KVM so far, for tests and <c>explain</c>.</summary>
+    internal long TablesSent { get; private set; }
 
     /// <summary>Names the line that raises a GSI. It is connected when the GSI is unmasked.</summary>
     internal void Attach(InterruptLine line)
@@ -25,16 +43,52 @@ internal sealed class InterruptRouter(KvmVm vm, int gsiCount)
         }
     }
 
-    /// <summary>Sets the message of an unmasked GSI, or masks it.</summary>
-    internal void Set(uint gsi, MsiMessage message, bool masked)
+    /// <summary>A line for a message signalled interrupt, on a GSI of its own behind the pins. Masked at first; KVM hears of it when it is unmasked.</summary>
+    /// <exception cref="MicroVmException">KVM has no more routes.</exception>
+    internal InterruptLine Allocate()
     {
         lock (_lock)
         {
+            if (!_free.TryPop(out uint gsi))
+            {
+                if (_count == RouteTable.Max) throw MicroVmException.Host("too many interrupts", $"{RouteTable.Max} routes", "Give the machine fewer devices");
+                if (_count == _routes.Length)
+                {
+                    Array.Resize(ref _routes, Math.Min(_count * 2 + 8, RouteTable.Max));
+                    _table.Reserve(_routes.Length);
+                }
+                gsi = (uint)_count++;
+            }
+            _routes[gsi] = new Route { Line = new InterruptLine(gsi) };
+            return _routes[gsi].Line!;
+        }
+    }
+
+    /// <summary>Takes a line of <see cref="Allocate"/> back and closes it.</summary>
+    internal void Release(InterruptLine line)
+    {
+        lock (_lock)
+        {
+            ref Route route = ref _routes[line.Gsi];
+            if (route.Connected) Disconnect(ref route);
+            // The stale route in KVM's table is harmless: nothing is connected to it, and the next table is without it.
+            route = default;
+            _free.Push(line.Gsi);
+        }
+        line.Dispose();
+    }
+
+    /// <summary>Sets the message of an unmasked GSI, or masks it.</summary>
+    internal void Set(uint gsi, MsiMessage message, bool masked)
+    {
+        // KVM would take the destination out of any address; a write elsewhere is no interrupt.
+        if (!message.IsInterrupt) masked = true;
+        lock (_lock)
+        {
             ref Route route = ref _routes[gsi];
-            if (route.Masked == masked && route.Message == message && route.Known) return;
-            // The message of a masked GSI is handed over when it is unmasked.
-            _dirty |= !masked;
             (route.Message, route.Masked, route.Known) = (message, masked, true);
+            // The message of a masked GSI is handed over when it is unmasked.
+            _dirty |= !masked && (!route.Sent || route.SentMessage != message);
         }
     }
 
@@ -43,12 +97,13 @@ internal sealed class InterruptRouter(KvmVm vm, int gsiCount)
     {
         lock (_lock)
         {
-            foreach (ref Route route in _routes.AsSpan())
+            Span<Route> routes = _routes.AsSpan(0, _count);
+            foreach (ref Route route in routes)
             {
                 if (route is { Connected: true, Masked: true }) Disconnect(ref route);
             }
             if (_dirty) SendTable();
-            foreach (ref Route route in _routes.AsSpan())
+            foreach (ref Route route in routes)
             {
                 if (route is { Connected: false, Known: true, Masked: false, Line: not null }) Connect(ref route);
             }
@@ -63,39 +118,45 @@ internal sealed class InterruptRouter(KvmVm vm, int gsiCount)
 
     private void SendTable()
     {
-        Span<KvmAbi.RoutingEntry> table = stackalloc KvmAbi.RoutingEntry[_routes.Length];
-        int count = 0;
-        for (int gsi = 0; gsi < _routes.Length; gsi++)
+        _table.Clear();
+        for (int gsi = 0; gsi < _count; gsi++)
         {
-            if (!_routes[gsi].Known || _routes[gsi].Masked) continue;
-            MsiMessage m = _routes[gsi].Message;
-            table[count++] = new KvmAbi.RoutingEntry { Gsi = (uint)gsi, Type = KvmAbi.RoutingMsi, AddressLow = (uint)m.Address, AddressHigh = (uint)(m.Address >> 32), Data = m.Data };
+            ref Route route = ref _routes[gsi];
+            if (route is { Known: true, Masked: false }) (route.Sent, route.SentMessage) = (true, route.Message);
+            if (route.Sent) _table.Add((uint)gsi, route.SentMessage.Address, route.SentMessage.Data);
         }
-        vm.SetRoutes(table[..count]);
+        _vm.SetRoutes(_table);
+        TablesSent++;
         _dirty = false;
     }
 
     private void Connect(ref Route route)
     {
-        vm.ConnectIrqFd(route.Line!.Event.Fd, route.Line.Gsi);
+        _vm.ConnectIrqFd(route.Line!.Event.Fd, route.Line.Gsi);
+        // KVM delivers what was counted before, but leaves the count; it takes the count of later signals itself. See docs/decisions/0041.
+        route.Line.Event.Drain();
         route.Connected = true;
     }
 
     private void Disconnect(ref Route route)
     {
-        vm.DisconnectIrqFd(route.Line!.Event.Fd, route.Line.Gsi);
+        _vm.DisconnectIrqFd(route.Line!.Event.Fd, route.Line.Gsi);
         route.Connected = false;
     }
 
     private struct Route
     {
         internal InterruptLine? Line;
-        internal MsiMessage Message;
-        internal bool Known, Masked, Connected;
+        internal MsiMessage Message, SentMessage;
+        internal bool Known, Masked, Connected, Sent;
     }
 }
 
 /// <summary>A message signalled interrupt: what is written where.</summary>
 /// <param name="Address">Address, in the local APICs' range.</param>
 /// <param name="Data">Vector, delivery mode, trigger mode.</param>
-internal readonly record struct MsiMessage(ulong Address, uint Data);
+internal readonly record struct MsiMessage(ulong Address, uint Data)
+{
+    /// <summary>The address is the local APICs'; any other is a write to somewhere else.</summary>
+    internal bool IsInterrupt => Address >> 32 == 0 && ((uint)Address & (uint)MsiConst.AddressMask) == (uint)MsiConst.AddressBase;
+}

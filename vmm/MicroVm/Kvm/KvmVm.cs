@@ -3,21 +3,34 @@ namespace MicroVm.Kvm;
 /// <summary>One virtual machine in KVM. The order of calls matters for start-up: memory slots, then <see cref="SplitIrqchip"/>, then vCPUs, then irqfds and ioeventfds (docs/decisions/0001).</summary>
 internal sealed unsafe class KvmVm(int fd, int runSize) : IDisposable
 {
+    private readonly Lock _slots = new();
+    private readonly Stack<uint> _freeSlots = new();
     private uint _nextSlot;
 
     /// <summary>Gives the guest memory: <paramref name="length"/> bytes at <paramref name="guestAddress"/>. Read-only memory exits on writes.</summary>
+    /// <returns>The slot, for <see cref="RemoveMemory"/>.</returns>
     internal uint AddMemory(ulong guestAddress, ulong length, nint hostAddress, bool readOnly = false)
     {
+        uint slot;
+        lock (_slots) slot = _freeSlots.TryPop(out uint free) ? free : _nextSlot++;
         KvmAbi.UserMemoryRegion region = new()
         {
-            Slot = _nextSlot,
+            Slot = slot,
             Flags = readOnly ? KvmAbi.MemoryReadOnly : 0,
             GuestAddress = guestAddress,
             Size = length,
             HostAddress = (ulong)hostAddress,
         };
         Check(Libc.ioctl(fd, KvmAbi.SetUserMemoryRegion, &region), "cannot give memory to the guest", "KVM_SET_USER_MEMORY_REGION");
-        return _nextSlot++;
+        return slot;
+    }
+
+    /// <summary>Takes memory away again. vCPUs that run see it gone when this returns.</summary>
+    internal void RemoveMemory(uint slot)
+    {
+        KvmAbi.UserMemoryRegion region = new() { Slot = slot };
+        Check(Libc.ioctl(fd, KvmAbi.SetUserMemoryRegion, &region), "cannot take memory from the guest", "KVM_SET_USER_MEMORY_REGION");
+        lock (_slots) _freeSlots.Push(slot);
     }
 
     /// <summary>Three pages that KVM may use on Intel processors without unrestricted guest mode. Nothing of the guest's may be there.</summary>
@@ -40,18 +53,7 @@ internal sealed unsafe class KvmVm(int fd, int runSize) : IDisposable
     }
 
     /// <summary>Replaces the whole table of interrupt routes; costs a grace period, so batch.</summary>
-    internal void SetRoutes(ReadOnlySpan<KvmAbi.RoutingEntry> routes)
-    {
-        Span<byte> buffer = stackalloc byte[8 + routes.Length * sizeof(KvmAbi.RoutingEntry)];
-        fixed (byte* p = buffer)
-        {
-            // SAFETY: struct kvm_irq_routing is a count, flags and as many entries as the count says.
-            *(uint*)p = (uint)routes.Length;
-            *(uint*)(p + 4) = 0;
-            routes.CopyTo(new Span<KvmAbi.RoutingEntry>(p + 8, routes.Length));
-            Check(Libc.ioctl(fd, KvmAbi.SetGsiRouting, p), "cannot route interrupts", "KVM_SET_GSI_ROUTING");
-        }
-    }
+    internal void SetRoutes(RouteTable routes) => Check(Libc.ioctl(fd, KvmAbi.SetGsiRouting, routes.Address), "cannot route interrupts", "KVM_SET_GSI_ROUTING");
 
     /// <summary>Connects an event to a GSI: each signal becomes the message of that GSI's route. A signal that is already pending is delivered at once.</summary>
     internal void ConnectIrqFd(int eventFd, uint gsi) => IrqFd(eventFd, gsi, 0);
@@ -64,7 +66,12 @@ internal sealed unsafe class KvmVm(int fd, int runSize) : IDisposable
     /// <param name="length">Width in bytes, or 0 for any (only without a match).</param>
     /// <param name="match">Only this value, or null for any.</param>
     /// <param name="eventFd">The event.</param>
-    internal void AddIoEventFd(ulong address, uint length, ulong? match, int eventFd)
+    internal void AddIoEventFd(ulong address, uint length, ulong? match, int eventFd) => IoEventFd(address, length, match, eventFd, 0);
+
+    /// <summary>Takes it back; the arguments are those of <see cref="AddIoEventFd"/>.</summary>
+    internal void RemoveIoEventFd(ulong address, uint length, ulong? match, int eventFd) => IoEventFd(address, length, match, eventFd, KvmAbi.IoEventFdDeassign);
+
+    private void IoEventFd(ulong address, uint length, ulong? match, int eventFd, uint flags)
     {
         KvmAbi.IoEventFdRequest request = new()
         {
@@ -72,7 +79,7 @@ internal sealed unsafe class KvmVm(int fd, int runSize) : IDisposable
             Address = address,
             Length = length,
             Fd = eventFd,
-            Flags = match is null ? 0 : KvmAbi.IoEventFdDatamatch,
+            Flags = flags | (match is null ? 0 : KvmAbi.IoEventFdDatamatch),
         };
         Check(Libc.ioctl(fd, KvmAbi.IoEventFd, &request), "cannot register a doorbell", "KVM_IOEVENTFD");
     }

@@ -16,6 +16,7 @@ internal static unsafe partial class Libc
     internal const int MAP_SHARED = 1, MAP_PRIVATE = 2, MAP_FIXED = 0x10, MAP_ANONYMOUS = 0x20, MAP_NORESERVE = 0x4000, MAP_POPULATE = 0x8000;
     internal const int MADV_HUGEPAGE = 14, MADV_DONTDUMP = 16, MADV_DONTNEED = 4;
     internal const int EFD_CLOEXEC = 0x80000, EFD_NONBLOCK = 0x800;
+    internal const uint MFD_CLOEXEC = 1;
     internal const int EPOLL_CLOEXEC = 0x80000, EPOLL_CTL_ADD = 1, EPOLL_CTL_DEL = 2, EPOLL_CTL_MOD = 3;
     internal const uint EPOLLIN = 1, EPOLLOUT = 4, EPOLLERR = 8, EPOLLHUP = 0x10;
     internal const int SIG_BLOCK = 0, SIG_UNBLOCK = 1;
@@ -60,6 +61,7 @@ internal static unsafe partial class Libc
     [DllImport("libc")] internal static extern int munmap(void* address, nuint length);
     [DllImport("libc")] internal static extern int mprotect(void* address, nuint length, int protection);
     [DllImport("libc")] internal static extern int madvise(void* address, nuint length, int advice);
+    [DllImport("libc")] internal static extern int memfd_create(byte* name, uint flags);
     [DllImport("libc")] internal static extern int eventfd(uint initial, int flags);
     [DllImport("libc")] internal static extern int epoll_create1(int flags);
     [DllImport("libc")] internal static extern int epoll_ctl(int epoll, int operation, int fd, EpollEvent* e);

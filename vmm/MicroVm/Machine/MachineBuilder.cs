@@ -1,3 +1,4 @@
+using System.Text;
 using MicroVm.Acpi;
 using MicroVm.Boot;
 using MicroVm.Bus;
@@ -7,11 +8,14 @@ using MicroVm.Events;
 using MicroVm.Interrupts;
 using MicroVm.Kvm;
 using MicroVm.Memory;
+using MicroVm.Vfio;
+using MicroVm.Pci;
 using MicroVm.Virtio;
 using MicroVm.Virtio.Block;
 using MicroVm.Virtio.Console;
 using MicroVm.Virtio.Mmio;
 using MicroVm.Virtio.Net;
+using MicroVm.Virtio.Pci;
 using MicroVm.Virtio.Rng;
 using MicroVm.Virtio.Vsock;
 
@@ -30,16 +34,24 @@ internal sealed class MachineBuilder
     private readonly MachineEnd _end = new();
     private readonly AccessTrace _trace = new();
     private readonly AddressSpace _ports = new("pio"), _mmio = new("mmio");
+    private readonly OutputPump _log;
     private readonly GuestErrors _errors;
     private readonly Lazy<EventLoop> _loop;
 
     internal MachineBuilder(MachineOptions options)
     {
+        Validate(options);
         _options = options;
-        _errors = new GuestErrors(_owned.Add(new OutputPump(StandardError, "errors", 1 << 14)));
+        _log = _owned.Add(new OutputPump(StandardError, "log", 1 << 14));
+        _errors = new GuestErrors(_log);
         // One loop for all quick devices, made with the first of them.
         _loop = new Lazy<EventLoop>(() => _owned.Add(new EventLoop("devices")));
+    }
+
+    private static void Validate(MachineOptions options)
+    {
         if (options.Cpus is < 1 or > MachineOptions.MaxCpus) throw MicroVmException.Usage("cannot make that many vCPUs", $"--cpus {options.Cpus}", $"Give 1 to {MachineOptions.MaxCpus}");
+        if (options.PciRootPorts is < 0 or > PciHost.MaxRootPorts) throw MicroVmException.Usage("cannot make that many root ports", $"--pci-ports {options.PciRootPorts}", $"Give 0 to {PciHost.MaxRootPorts}");
         if (options.MemoryBytes < MinMemory) throw MicroVmException.Usage("that is too little memory", $"--memory {options.MemoryBytes >> 20}M", "Give at least 2M; a Debian kernel needs about 128M");
     }
 
@@ -60,9 +72,11 @@ internal sealed class MachineBuilder
     private MachineParts Assemble()
     {
         ConsoleAttachment? serial = Attach(_options.Serial, "serial"), console = Attach(_options.Console, "console");
-        VirtioDevice[] devices = MakeVirtioDevices(console);
+        (VirtioDevice[] devices, (VirtioDevice Device, int? Port)[] functions) = MakeVirtioDevices(console);
+        bool hasPci = functions.Length > 0 || _options.Devices.Count > 0 || _options.Pci || _options.PciRootPorts > 0;
 
         GuestMemory memory = _owned.Add(GuestMemory.Allocate(_options.MemoryBytes, MachineMap.LowMemory.End, MachineMap.HighMemory.Start));
+        VfioHost? vfio = _options.Devices.Count == 0 ? null : _owned.Add(VfioHost.Open(_options.Devices, _options.UnsafeInterrupts));
         KvmVm vm;
         int cpuidCount;
         Span<KvmAbi.CpuidEntry> cpuid = stackalloc KvmAbi.CpuidEntry[CpuidTable.MaxEntries];
@@ -74,22 +88,28 @@ internal sealed class MachineBuilder
             tscDeadline = kvm.Capability(KvmAbi.CapTscDeadlineTimer) > 0;
         }
         ResidentArea? pages = AddMemory(vm, memory, devices.Length);
-        vm.SplitIrqchip((uint)PinCount(devices.Length));
+        PciHost? pci = hasPci ? _owned.Add(new PciHost(vm, _mmio, _options.PciRootPorts)) : null;
+        int pins = PinCount(devices.Length);
+        int? pciLine = vfio is { HasLine: true } ? pins++ : null;
+        vm.SplitIrqchip((uint)pins);
         KvmVcpu[] kvmVcpus = MakeVcpus(vm, new CpuidTable(cpuid, cpuidCount, _options.Cpus, tscDeadline));
         Timeline.Mark("kvm");
 
-        InterruptRouter router = new(vm, PinCount(devices.Length));
-        IoApic ioApic = new(router, PinCount(devices.Length));
+        InterruptRouter router = new(vm, pins);
+        IoApic ioApic = new(router, pins);
         _mmio.Add(MachineMap.Ioapic.Base, ioApic);
         AcpiGed ged = AddPlatformDevices(router, serial);
         VirtioMmio[] virtio = AddVirtio(vm, memory, router, devices, pages);
-        LoadGuest(memory, kvmVcpus[0], serial is not null, virtio.Length);
+        if (pci is not null) AddPciVirtio(pci, memory, router, functions);
+        if (vfio is not null) AddAssigned(vfio, pci!, router, ioApic, pciLine);
+        LoadGuest(memory, kvmVcpus[0], serial is not null, virtio.Length, pci?.Acpi, pciLine);
+        vfio?.Map(memory);
         Timeline.Mark("loaded");
 
         return new MachineParts
         {
             Owned = _owned, End = _end, Vm = vm, Memory = memory, Trace = _trace, Ports = _ports, Mmio = _mmio, Router = router, Ged = ged,
-            Virtio = virtio, Vcpus = WrapVcpus(kvmVcpus, ioApic, memory), Serial = serial, Console = console,
+            Virtio = virtio, Pci = pci, Vcpus = WrapVcpus(kvmVcpus, ioApic, memory), Serial = serial, Console = console,
         };
     }
 
@@ -162,16 +182,18 @@ internal sealed class MachineBuilder
 
     private static ulong VirtioAddress(int index) => MachineMap.Virtio.Base + (ulong)index * MachineMap.Virtio.Stride;
 
-    private void LoadGuest(GuestMemory memory, KvmVcpu first, bool serial, int virtioDevices)
+    private void LoadGuest(GuestMemory memory, KvmVcpu first, bool serial, int virtioDevices, AcpiPciHost? pci, int? pciLine)
     {
         BootSource source = new(_options.Kernel, _options.Initrd, _options.CommandLine, _options.KernelCache);
-        BootState state = BootLoader.Load(memory, source, BootLayout.Acpi, []);
-        WriteAcpi(memory, serial, virtioDevices);
+        // The guest believes in configuration space only where the memory map or ACPI reserves it; some look at one, some at the other.
+        ReadOnlySpan<MemoryMapEntry> reserved = pci is null ? [] : [new MemoryMapEntry(MachineMap.Ecam.Start, MachineMap.Ecam.Length, MemoryType.Reserved)];
+        BootState state = BootLoader.Load(memory, source, BootLayout.Acpi, reserved);
+        WriteAcpi(memory, serial, virtioDevices, pci, pciLine);
         ResetVector.Write(memory, AcpiSleepPort(2), (byte)AcpiSleepConst.ResetValue);
         BootRegisters.Enter(first, state);
     }
 
-    private void WriteAcpi(GuestMemory memory, bool serial, int virtioDevices)
+    private void WriteAcpi(GuestMemory memory, bool serial, int virtioDevices, AcpiPciHost? pci, int? pciLine)
     {
         Span<AcpiMmioDevice> virtio = stackalloc AcpiMmioDevice[virtioDevices];
         for (int i = 0; i < virtioDevices; i++) virtio[i] = new AcpiMmioDevice((uint)VirtioAddress(i), (uint)(MachineMap.Virtio.FirstIrq + i));
@@ -184,6 +206,8 @@ internal sealed class MachineBuilder
             Ged = new AcpiMmioDevice((uint)MachineMap.Ged.Base, MachineMap.Ged.Irq),
             PvPanicPort = MachineMap.Panic.Base,
             VirtioMmio = virtio,
+            Pci = pci,
+            PciLine = (uint?)pciLine,
         };
         if (!memory.TryRange(BootLayout.Acpi, BootLayout.AcpiSize, out HostRange area)) throw new InvalidOperationException("no memory at the ACPI area");
         AcpiTables.Build(platform, area.Span, BootLayout.Acpi);
@@ -192,16 +216,45 @@ internal sealed class MachineBuilder
     private static ushort AcpiSleepPort(int register) => (ushort)(MachineMap.Sleep.Base + register);
 
     // In the order in which the guest numbers them: disks first, so that --disk order is /dev/vda, vdb and so on.
-    private VirtioDevice[] MakeVirtioDevices(ConsoleAttachment? console)
+    private (VirtioDevice[] Mmio, (VirtioDevice Device, int? Port)[] Pci) MakeVirtioDevices(ConsoleAttachment? console)
     {
-        List<VirtioDevice> devices = [];
-        foreach (DiskOptions disk in _options.Disks) devices.Add(_owned.Add(new VirtioBlockDevice(FileBackend.Open(disk.Path, disk.ReadOnly, disk.Serial))));
-        foreach (NetOptions net in _options.Nets) devices.Add(_owned.Add(VirtioNetDevice.Open(net)));
-        if (_options.Vsock is { } vsock) devices.Add(_owned.Add(VirtioVsockDevice.Open(vsock)));
-        if (console is not null) devices.Add(MakeConsole(console));
-        if (_options.Rng) devices.Add(_owned.Add(new VirtioRngDevice(_loop.Value)));
-        if (devices.Count > MachineMap.Virtio.Count) throw MicroVmException.Usage("too many virtio devices", $"{devices.Count}", $"Give at most {MachineMap.Virtio.Count}");
-        return [.. devices];
+        List<VirtioDevice> mmio = [];
+        List<(VirtioDevice, int?)> pci = [];
+        foreach (DiskOptions disk in _options.Disks) Attach(_owned.Add(new VirtioBlockDevice(OpenDisk(disk))), disk.RootPort is null ? disk.Transport : VirtioTransport.Pci, disk.RootPort);
+        foreach (NetOptions net in _options.Nets) Attach(_owned.Add(VirtioNetDevice.Open(net)), net.Transport);
+        if (_options.Vsock is { } vsock) Attach(_owned.Add(VirtioVsockDevice.Open(vsock)), vsock.Transport);
+        if (console is not null) Attach(MakeConsole(console), _options.ConsoleTransport);
+        if (_options.Rng) Attach(_owned.Add(new VirtioRngDevice(_loop.Value)), _options.RngTransport);
+        if (mmio.Count > MachineMap.Virtio.Count) throw MicroVmException.Usage("too many virtio devices", $"{mmio.Count}", $"Give at most {MachineMap.Virtio.Count}, or attach them with --transport pci");
+        return ([.. mmio], [.. pci]);
+
+        void Attach(VirtioDevice device, VirtioTransport? own, int? port = null)
+        {
+            if ((own ?? _options.Transport) == VirtioTransport.Pci) pci.Add((device, port));
+            else mmio.Add(device);
+        }
+    }
+
+    private void AddPciVirtio(PciHost pci, GuestMemory memory, InterruptRouter router, (VirtioDevice Device, int? Port)[] devices)
+    {
+        foreach ((VirtioDevice device, int? port) in devices)
+        {
+            PciAddress address = port is { } n ? pci.AddressBehind(n) : pci.NextAddress();
+            pci.Plug(new VirtioPciFunction(address, pci.Page(address), device, memory, router, _errors));
+        }
+    }
+
+    private FileBackend OpenDisk(DiskOptions disk)
+    {
+        FileBackend backend = FileBackend.Open(disk.Path, disk.ReadOnly, disk.Serial);
+        if (backend.IgnoredBytes != 0) _log.Write(Encoding.UTF8.GetBytes($"microvm: note: the last {backend.IgnoredBytes} bytes of {disk.Path} are no whole sector, and the guest does not see them\n"));
+        return backend;
+    }
+
+    private void AddAssigned(VfioHost vfio, PciHost pci, InterruptRouter router, IoApic ioApic, int? line)
+    {
+        VfioPlug.Add(vfio, pci, router, ioApic, line is { } gsi ? Line(router, gsi) : null, _errors);
+        _owned.Add(new VfioEvents(_loop.Value, vfio, why => _end.Set(new MachineResult(EndReason.DeviceLost, MachineResult.StoppedCode, why, null))));
     }
 
     private VirtioConsoleDevice MakeConsole(ConsoleAttachment host)

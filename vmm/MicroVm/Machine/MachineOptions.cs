@@ -33,6 +33,27 @@ public sealed record MachineOptions
     /// <summary>A virtio entropy device.</summary>
     public bool Rng { get; init; }
 
+    /// <summary>How virtio devices are attached that do not say it themselves.</summary>
+    public VirtioTransport Transport { get; init; }
+
+    /// <summary>How the entropy device is attached; null as <see cref="Transport"/> says.</summary>
+    public VirtioTransport? RngTransport { get; init; }
+
+    /// <summary>How the virtio console is attached; null as <see cref="Transport"/> says.</summary>
+    public VirtioTransport? ConsoleTransport { get; init; }
+
+    /// <summary>A PCI host bridge even where no device needs it. Without any PCI device there is otherwise no PCI at all.</summary>
+    public bool Pci { get; init; }
+
+    /// <summary>PCI Express root ports, 0 to 16: each a slot with a bus of its own. More than 0 implies <see cref="Pci"/>.</summary>
+    public int PciRootPorts { get; init; }
+
+    /// <summary>PCI functions of the host that the guest gets, by their addresses there (<c>0000:00:03.0</c>); each bound to <c>vfio-pci</c>.</summary>
+    public IReadOnlyList<string> Devices { get; init; } = [];
+
+    /// <summary>Assign devices also on a host that checks no interrupts, where a guest can send the host any interrupt: for guests that are trusted.</summary>
+    public bool UnsafeInterrupts { get; init; }
+
     /// <summary>What the serial port (ttyS0) is connected to; <see cref="ConsoleEndpoint.None"/> leaves it out of the machine.</summary>
     public ConsoleEndpoint Serial { get; init; } = ConsoleEndpoint.None;
 
@@ -50,7 +71,18 @@ public sealed record MachineOptions
 /// <param name="Path">Raw image or block device.</param>
 /// <param name="ReadOnly">The guest cannot write it, and the file is opened so.</param>
 /// <param name="Serial">Up to 20 ASCII characters that the guest can read, or null.</param>
-public sealed record DiskOptions(string Path, bool ReadOnly = false, string? Serial = null);
+/// <param name="Transport">How it is attached; null as <see cref="MachineOptions.Transport"/> says.</param>
+/// <param name="RootPort">With PCI: the root port behind which it is, from 1; null for the root bus.</param>
+public sealed record DiskOptions(string Path, bool ReadOnly = false, string? Serial = null, VirtioTransport? Transport = null, int? RootPort = null);
+
+/// <summary>How a virtio device is attached.</summary>
+public enum VirtioTransport
+{
+    /// <summary>Memory-mapped registers and a line of the I/O APIC: the quickest to boot.</summary>
+    Mmio,
+    /// <summary>A PCI function with MSI-X: an interrupt for each queue.</summary>
+    Pci,
+}
 
 /// <summary>A network device: a tap by its name or as an open descriptor.</summary>
 public sealed record NetOptions
@@ -67,6 +99,9 @@ public sealed record NetOptions
     /// <summary>Largest packet that the guest is told, 68 to 65,535 bytes; null to leave it to the guest (1,500).</summary>
     public ushort? Mtu { get; init; }
 
+    /// <summary>How it is attached; null as <see cref="MachineOptions.Transport"/> says.</summary>
+    public VirtioTransport? Transport { get; init; }
+
     /// <summary>The host's kernel moves the frames (vhost-net), not this process.</summary>
     public bool Vhost { get; init; }
 }
@@ -74,7 +109,8 @@ public sealed record NetOptions
 /// <summary>A socket device. Its host end is this process or the host's kernel.</summary>
 /// <param name="Cid">The guest's address, 3 to 4294967294.</param>
 /// <param name="Socket">Path of the socket at which the host connects to the guest; a guest that connects to port P reaches the socket at this path with <c>_P</c> behind it. Null for AF_VSOCK sockets of the host (vhost-vsock).</param>
-public sealed record VsockOptions(uint Cid, string? Socket);
+/// <param name="Transport">How it is attached; null as <see cref="MachineOptions.Transport"/> says.</param>
+public sealed record VsockOptions(uint Cid, string? Socket, VirtioTransport? Transport = null);
 
 /// <summary>Which accesses are traced, and to where.</summary>
 /// <param name="Categories">Kinds: <c>mmio</c>, <c>pio</c>, <c>all</c>, or names of blocks such as <c>virtio-mmio</c>.</param>

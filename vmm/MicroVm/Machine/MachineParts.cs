@@ -3,6 +3,7 @@ using MicroVm.Devices;
 using MicroVm.Interrupts;
 using MicroVm.Kvm;
 using MicroVm.Memory;
+using MicroVm.Pci;
 
 namespace MicroVm;
 
@@ -20,6 +21,8 @@ internal sealed class MachineParts
     internal required InterruptRouter Router { get; init; }
     internal required AcpiGed Ged { get; init; }
     internal required VirtioMmio[] Virtio { get; init; }
+    /// <summary>Null where the machine has no PCI.</summary>
+    internal required PciHost? Pci { get; init; }
     internal required Vcpu[] Vcpus { get; init; }
     internal required ConsoleAttachment? Serial { get; init; }
     internal required ConsoleAttachment? Console { get; init; }

@@ -13,6 +13,8 @@ public enum EndReason
     Panic,
     /// <summary>Triple fault, or something that KVM could not go on after.</summary>
     Crash,
+    /// <summary>An assigned device failed, or the host took it back.</summary>
+    DeviceLost,
     /// <summary>Stopped from outside.</summary>
     Stopped,
 }

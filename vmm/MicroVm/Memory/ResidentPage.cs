@@ -29,6 +29,16 @@ public sealed unsafe class ResidentPage
     /// <summary>Bytes.</summary>
     public int Size { get; }
 
+    private ResidentPage(ResidentPage whole, uint offset, int size)
+    {
+        _pinned = whole._pinned;
+        _base = (byte*)Unsafe.AsPointer(ref whole.At<byte>(offset, size));
+        Size = size;
+    }
+
+    /// <summary>A part of the page for one of several blocks that share it; its offsets begin at 0.</summary>
+    public ResidentPage Slice(uint offset, int size) => new(this, offset, size);
+
     /// <summary>Stores a value of 1, 2, 4 or 8 bytes, visible to the guest at once.</summary>
     // A plain store: x86 keeps the order of stores and an aligned one is never split.
     public void Store<T>(uint offset, T value) where T : unmanaged => Unsafe.WriteUnaligned(ref At<byte>(offset, sizeof(T)), value);

@@ -37,7 +37,7 @@ internal static class WordChecks
         yield return (r.IsPair && r.IsArray, "indexed by", "a data register is one register; remove the brackets");
         yield return (r.IsPair && block.Access.Rule == WidthRule.Any, "access any", "an index/data pair needs whole accesses; use 'access natural' or a width");
         yield return (r.From is not null && r.Take is not null, "from and take", "a read has one source; keep one of the two");
-        yield return (computed && r.Into is not null, "into", "it also says where reads come from; keep one of the two");
+        yield return ((r.Take is not null || r.FromBank()) && r.Into is not null, "into", "it also says where reads come from; keep one of the two");
         yield return (r.Then is not null && r.Via is not null, "then and via", "'via' already sees the value; keep one of the two");
         yield return (readsOnly && hooked, access, "the guest cannot write it, so a write hook never runs; remove the hook or use 'rw'");
         yield return (readsOnly && r.Mask is not null, access, "the guest cannot write it; remove 'mask'");

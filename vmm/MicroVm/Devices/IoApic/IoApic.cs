@@ -35,8 +35,19 @@ public sealed partial class IoApic
         return value;
     }
 
-    // Lines here are edges, so no entry ever has its remote IRR set and nothing waits for this.
-    private partial void EndOfInterrupt(uint value) { }
+    /// <summary>Told when the guest ends an interrupt of a level-triggered pin, on the vCPU that ended it; set before the guest runs.</summary>
+    internal Action<int>? LevelEnded { private get; set; }
+
+    // The remote IRR stays clear: a level here is an event that its source masks until it hears of the end (docs/decisions/0046).
+    private partial void EndOfInterrupt(uint value)
+    {
+        if (LevelEnded is null) return;
+        for (int pin = 0; pin < _pins; pin++)
+        {
+            uint entry = _r.RedirectionLow[pin];
+            if ((entry & Bits.RedirectionLowLevelTriggered) != 0 && (entry & Bits.RedirectionLowVector) == (value & Bits.RedirectionLowVector)) LevelEnded(pin);
+        }
+    }
 
     /// <summary>KVM saw the local APIC end a level-triggered vector of this controller.</summary>
     internal void EndOfInterruptFor(byte vector) => EndOfInterrupt(vector);

@@ -5,21 +5,18 @@ using MicroVm.Interrupts;
 using MicroVm.Memory;
 using MicroVm.Virtio;
 using MicroVm.Virtio.Mmio;
+using MicroVm.Virtio.Queue;
+using MicroVm.Virtio.Transport;
 
 namespace MicroVm.Devices;
 
-/// <summary>The registers that carry a virtio device over MMIO. This file: what they read as; beside it the way from reset to activation and back, and what comes from the device.</summary>
-public sealed partial class VirtioMmio : IVirtioTransport, IDisposable
+/// <summary>The registers that carry a virtio device over MMIO. What they do is <see cref="TransportCore"/>'s.</summary>
+public sealed partial class VirtioMmio : ITransportRegisters, IDisposable
 {
-    private readonly int _slot;
-    private readonly VirtioDevice _device;
-    private readonly GuestMemory _memory;
+    private readonly TransportCore _core;
     private readonly InterruptLine _line;
-    private readonly GuestErrors _errors;
-    private readonly EventFd[] _kicks;
     private readonly DoorbellRequest[] _doorbells;
-    private ulong _accepted;
-    private uint _generation;
+    private ResidentPage? _configPage;
 
     /// <summary>Attaches a device, which the transport then owns.</summary>
     /// <param name="slot">Number of the transport, for messages.</param>
@@ -31,93 +28,90 @@ public sealed partial class VirtioMmio : IVirtioTransport, IDisposable
     /// <param name="page">From where the guest reads the registers, or null if it exits for each.</param>
     public VirtioMmio(int slot, VirtioDevice device, GuestMemory memory, InterruptLine line, EventFd acknowledged, GuestErrors errors, ResidentPage? page = null)
     {
-        (_slot, _device, _memory, _line, _errors) = (slot, device, memory, line, errors);
-        _kicks = new EventFd[device.QueueSizes.Length];
-        for (int i = 0; i < _kicks.Length; i++) _kicks[i] = new EventFd();
+        _line = line;
+        _core = new TransportCore(this, slot, device, memory, errors);
         _doorbells = ListDoorbells(acknowledged);
-        Initialize(page, _kicks.Length);
-        for (int i = 0; i < _kicks.Length; i++) Queue[i].MaxSize = device.QueueSizes[i];
-        CopyConfig();
-        PublishResident();
-        device.Attach(this);
+        Initialize(page, device.QueueSizes.Length);
+        for (int i = 0; i < Queue.Length; i++) Queue[i].MaxSize = device.QueueSizes[i];
+        _core.Start();
     }
 
     /// <summary>The device behind the registers.</summary>
-    public VirtioDevice Device => _device;
+    public VirtioDevice Device => _core.Device;
 
     /// <summary>Features that the driver accepted so far.</summary>
-    internal ulong AcceptedFeatures => _accepted;
+    internal ulong AcceptedFeatures => _core.Accepted;
 
     /// <summary>Writes that need no exit; KVM is told by the machine.</summary>
     public ReadOnlySpan<DoorbellRequest> Doorbells => _doorbells;
 
     /// <summary>Resets the device and closes it. No vCPU runs any more.</summary>
-    public void Dispose()
+    public void Dispose() => _core.Dispose();
+
+    VirtioStatus ITransportRegisters.Status
     {
-        lock (Gate) ResetDevice();
-        _device.Dispose();
-        foreach (EventFd kick in _kicks) kick.Dispose();
+        get => (VirtioStatus)_r.Status;
+        set => _r.Status = (uint)value;
+    }
+
+    ResidentPage ITransportRegisters.ConfigPage => _configPage ??= _page.Slice(Size - (uint)ConfigBytes.Length, ConfigBytes.Length);
+
+    QueueRequest? ITransportRegisters.Ready(int queue)
+    {
+        ref QueueBank q = ref Queue[queue];
+        return q.Ready == 0 ? null : new QueueRequest(q.Size, q.Desc, q.Driver, q.Device);
+    }
+
+    void ITransportRegisters.Publish() => PublishResident();
+
+    void ITransportRegisters.ResetAll() => ResetRegisters();
+
+    // See docs/decisions/0020: the bit stays set until reset, so that its acknowledge needs no exit; it is true before the edge.
+    void ITransportRegisters.RaiseQueue(int queue)
+    {
+        if (!InterruptStatusUsedBuffer) RaiseInterruptStatus(Bits.InterruptStatusUsedBuffer);
+        _line.Raise();
+    }
+
+    // Nobody is there to set the bit when the time comes; as it would stay set from then on, it may as well be set before (docs/decisions/0050).
+    EventFd ITransportRegisters.CallEvent(int queue)
+    {
+        RaiseInterruptStatus(Bits.InterruptStatusUsedBuffer);
+        return _line.Event;
+    }
+
+    void ITransportRegisters.RaiseConfig()
+    {
+        RaiseInterruptStatus(Bits.InterruptStatusConfigChange);
+        _line.Raise();
     }
 
     private DoorbellRequest[] ListDoorbells(EventFd acknowledged)
     {
+        ReadOnlySpan<EventFd> kicks = _core.Kicks;
         List<DoorbellRequest> list = [];
         foreach (RegisterInfo register in Catalog.Registers)
         {
             if ((register.Traits & RegisterTraits.Doorbell) == 0) continue;
             // The one with a value of its own is the acknowledge; the other takes the queue's number.
             if (register.Doorbell is { } value) list.Add(new(register.Offset, (int)register.Width, value, acknowledged));
-            else if (_kicks.Length == 1) list.Add(new(register.Offset, (int)register.Width, null, _kicks[0]));
-            else for (int i = 0; i < _kicks.Length; i++) list.Add(new(register.Offset, (int)register.Width, (ulong)i, _kicks[i]));
+            else if (kicks.Length == 1) list.Add(new(register.Offset, (int)register.Width, null, kicks[0]));
+            else for (int i = 0; i < kicks.Length; i++) list.Add(new(register.Offset, (int)register.Width, (ulong)i, kicks[i]));
         }
         return [.. list];
     }
 
-    private partial uint ReadDeviceId() => _device.DeviceId;
+    private partial uint ReadDeviceId() => _core.Device.DeviceId;
 
-    private partial uint ReadDeviceFeatures() => _r.DeviceFeaturesSel <= 1 ? (uint)(_device.Features >> (int)(32 * _r.DeviceFeaturesSel)) : 0;
+    private partial uint ReadDeviceFeatures() => _core.OfferedFeatures(_r.DeviceFeaturesSel);
 
-    private partial void AckFeatures(uint value)
-    {
-        if (_r.DriverFeaturesSel > 1)
-        {
-            if (value != 0) _errors.Report(_device.Name, _slot, "accepts features that do not exist", "selector", _r.DriverFeaturesSel);
-            return;
-        }
-        int shift = (int)(32 * _r.DriverFeaturesSel);
-        _accepted = (_accepted & ~((ulong)uint.MaxValue << shift)) | ((ulong)value << shift);
-    }
+    private partial void AckFeatures(uint value) => _core.Accept(_r.DriverFeaturesSel, value);
 
-    private partial void Notify(uint value)
-    {
-        if (value < (uint)_kicks.Length) _kicks[value].Signal();
-        else _errors.Report(_device.Name, _slot, "notifies a queue that does not exist", "queue", value);
-    }
+    private partial uint WriteStatus(uint old, uint value) => (uint)_core.WriteStatus((VirtioStatus)old, (VirtioStatus)value);
 
-    private partial uint ReadConfigGeneration() => _generation;
+    private partial void Notify(uint value) => _core.Notify(value);
 
-    private partial IoStatus WriteConfig(uint offset, int width, ulong value)
-    {
-        if (_device.Config is not { } config) return IoStatus.NoRegister;
-        IoStatus status = config.Write(offset, width, value);
-        if (status == IoStatus.Ok) CopyConfig();
-        return status;
-    }
+    private partial uint ReadConfigGeneration() => _core.Generation;
 
-    // In the widest aligned pieces: a field is stored at once, for the guest reads it at any moment.
-    private void CopyConfig()
-    {
-        if (_device.Config is not { } config) return;
-        uint size = config.Info.Size, start = Size - (uint)ConfigBytes.Length;
-        for (uint at = 0; at < size;)
-        {
-            int width = size - at >= 8 ? 8 : size - at >= 4 ? 4 : size - at >= 2 ? 2 : 1;
-            _ = config.Read(at, width, out ulong value);
-            if (width == 8) _page.Store(start + at, value);
-            else if (width == 4) _page.Store(start + at, (uint)value);
-            else if (width == 2) _page.Store(start + at, (ushort)value);
-            else _page.Store(start + at, (byte)value);
-            at += (uint)width;
-        }
-    }
+    private partial IoStatus WriteConfig(uint offset, int width, ulong value) => _core.WriteConfig(offset, width, value);
 }

@@ -1,0 +1,110 @@
+using MicroVm.Acpi;
+using MicroVm.Bus;
+using MicroVm.Devices;
+using MicroVm.Kvm;
+using MicroVm.Memory;
+
+namespace MicroVm.Pci;
+
+/// <summary>The PCI part of a machine as it is built: configuration space, host bridge, root ports, and a place for each function and its BARs.</summary>
+internal sealed class PciHost : IDisposable
+{
+    /// <summary>Most root ports; each has a bus of its own.</summary>
+    internal const int MaxRootPorts = 16;
+    // Room behind a port for what may be plugged in later.
+    private const ulong PortLow = 8 << 20, PortHigh = 4UL << 30;
+
+    private readonly PciSpace _low = new(MachineMap.PciLow.Start, MachineMap.PciLow.End), _high = new(MachineMap.PciHigh.Start, MachineMap.PciHigh.End);
+    private readonly RootPort[] _ports;
+    private readonly List<(PciBar Bar, ulong At)> _placed = [];
+    private byte _nextDevice = 1;
+
+    /// <summary>Makes the buses. Adds a memory slot, so it comes before the interrupt controller (docs/decisions/0001).</summary>
+    /// <param name="vm">The machine.</param>
+    /// <param name="mmio">Where functions and their registers answer.</param>
+    /// <param name="rootPorts">Root ports, 0 to <see cref="MaxRootPorts"/>.</param>
+    internal PciHost(KvmVm vm, AddressSpace mmio, int rootPorts)
+    {
+        EcamArea ecam = new(rootPorts + 1);
+        vm.AddMemory(MachineMap.Ecam.Start, ecam.Length, ecam.HostAddress, readOnly: true);
+        Root = new PciRoot(mmio, vm, ecam);
+        Root.Add(new HostBridge(ecam.Add(default)));
+        _ports = new RootPort[rootPorts];
+        for (int i = 0; i < rootPorts; i++) _ports[i] = AddPort((byte)(i + 1));
+    }
+
+    /// <summary>The functions.</summary>
+    internal PciRoot Root { get; }
+
+    /// <summary>Root ports, in the order of their buses, from bus 1.</summary>
+    internal IReadOnlyList<RootPort> Ports => _ports;
+
+    /// <summary>What the guest is told of it.</summary>
+    internal AcpiPciHost Acpi => new(new AcpiEcam(MachineMap.Ecam.Start, 0, (byte)_ports.Length), (uint)MachineMap.PciLow.Start, (uint)MachineMap.PciLow.Length,
+        MachineMap.PciHigh.Start, MachineMap.PciHigh.Length);
+
+    /// <summary>The next free device number of bus 0.</summary>
+    /// <exception cref="MicroVmException">All are taken.</exception>
+    internal PciAddress NextAddress() => _nextDevice < PciConst.DevicesPerBus ? new PciAddress(0, _nextDevice++, 0)
+        : throw MicroVmException.Usage("too many PCI devices", $"{_nextDevice}", "Put some behind root ports");
+
+    /// <summary>The slot of a root port.</summary>
+    /// <param name="port">From 1.</param>
+    /// <exception cref="MicroVmException">There is no such port, or something is in its slot.</exception>
+    internal PciAddress AddressBehind(int port)
+    {
+        if (port < 1 || port > _ports.Length) throw MicroVmException.Usage("no such root port", $"port {port}", $"Give 1 to {_ports.Length}; --pci-ports makes more");
+        PciAddress slot = new(_ports[port - 1].Secondary, 0, 0);
+        return Root.Find(slot) is null ? slot : throw MicroVmException.Usage("the root port has something in its slot", $"port {port}", "Give each device a port of its own");
+    }
+
+    /// <summary>The configuration space of a function that is about to be made.</summary>
+    internal ResidentPage Page(PciAddress address) => Root.Ecam.Add(address);
+
+    /// <summary>Plugs a function in and gives its BARs addresses; the guest switches decoding on.</summary>
+    internal void Plug(PciFunction function)
+    {
+        foreach (PciBar bar in function.Bars)
+        {
+            ulong at = Place(function.Address.Bus, bar);
+            _placed.Add((bar, at));
+            function.Program(bar, at);
+        }
+        Root.Add(function);
+        if (PortOf(function.Address.Bus) is { } port) port.Occupied = true;
+    }
+
+    /// <summary>Takes a function out: it is absent at once, and its addresses are free. The caller disposes it.</summary>
+    internal void Unplug(PciFunction function)
+    {
+        Root.Remove(function);
+        RootPort? port = PortOf(function.Address.Bus);
+        foreach ((PciBar bar, ulong at) in _placed.FindAll(p => function.Bars.Contains(p.Bar)))
+        {
+            if (port is not null) port.Give(bar, at);
+            else (bar.Is64 ? _high : _low).Give(at);
+        }
+        _placed.RemoveAll(p => function.Bars.Contains(p.Bar));
+        if (port is not null) port.Occupied = false;
+    }
+
+    /// <summary>The root port that leads to a bus, or null for bus 0.</summary>
+    internal RootPort? PortOf(byte bus) => bus == 0 ? null : _ports[bus - 1];
+
+    public void Dispose() => Root.Dispose();
+
+    private ulong Place(byte bus, PciBar bar)
+    {
+        if (PortOf(bus) is { } port) return port.Take(bar);
+        return (bar.Is64 ? _high : _low).Take(bar.Size, bar.Size);
+    }
+
+    private RootPort AddPort(byte secondary)
+    {
+        PciAddress address = NextAddress();
+        RootPort port = new(address, secondary, Page(address));
+        port.Program(_low.Take(PortLow, PortLow), PortLow, _high.Take(PortHigh, PortHigh), PortHigh);
+        Root.Add(port);
+        return port;
+    }
+}

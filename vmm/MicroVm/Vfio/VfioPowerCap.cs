@@ -1,0 +1,43 @@
+using MicroVm.Memory;
+using MicroVm.Pci;
+using MicroVm.Vfio;
+
+namespace MicroVm.Devices;
+
+/// <summary>Power management of an assigned function: the guest's wish for a power state reaches the hardware, where VFIO keeps and restores what it loses.</summary>
+public sealed partial class VfioPowerCap : IPciCapability
+{
+    private readonly VfioConfig _config;
+    private readonly uint _at;
+    private readonly ushort _capabilities;
+    private byte _next;
+
+    /// <param name="config">The hardware.</param>
+    /// <param name="at">Offset of its capability.</param>
+    /// <param name="page">Where the guest reads it.</param>
+    internal VfioPowerCap(VfioConfig config, uint at, ResidentPage page)
+    {
+        (_config, _at) = (config, at);
+        _capabilities = (ushort)(config.Read(at + 2, 2) & PciCapabilityConst.PowerEventMask);
+        Initialize(page);
+    }
+
+    byte IPciCapability.NextPointer
+    {
+        set
+        {
+            _next = value;
+            PublishResident();
+        }
+    }
+
+    void IPciCapability.Reset() => PublishResident();
+
+    private partial byte ReadNext() => _next;
+
+    private partial ushort ReadCapabilities() => _capabilities;
+
+    private partial ushort ReadControl() => (ushort)(_config.Read(_at + 4, 2) & (Bits.ControlStatusPowerState | Bits.ControlStatusNoSoftReset));
+
+    private partial void WriteControl(ushort value) => _config.Write(_at + 4, 2, value & (uint)Bits.ControlStatusPowerState);
+}

@@ -1,0 +1,87 @@
+using MicroVm.Diagnostics;
+using MicroVm.Kvm;
+
+namespace MicroVm.Vfio;
+
+/// <summary>Why a device cannot be assigned, in plain words.</summary>
+internal static class VfioRefusals
+{
+    private const string UnsafePath = "/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts";
+    // Drivers under which a group stays whole: they do no DMA for the host.
+    private static readonly string[] Harmless = [HostPci.VfioDriver, "pci-stub", "pcieport"];
+
+    /// <summary>What can be known before anything is opened.</summary>
+    internal static void Check(HostPci pci, HostFunction[] functions, bool unsafeInterrupts)
+    {
+        foreach (HostFunction function in functions)
+        {
+            if (functions.Count(f => f.Address == function.Address) > 1) throw MicroVmException.Usage("a device is assigned twice", $"--device {function.Address}", "Give it once");
+            if (function.Group is null) throw NoIommuGroup(function);
+            if (!function.IsOnVfio)
+            {
+                string has = function.Driver is null ? "no driver has it" : $"it is bound to {function.Driver}";
+                throw MicroVmException.Host("the device is not free for a guest", $"{function.Address}: {has}", $"microvm vfio bind {function.Address}");
+            }
+            if (pci.NoIommuGroup(function.Group.Value)) throw NoIommuGroup(function);
+        }
+        if (!unsafeInterrupts && pci.Line(UnsafePath) == "Y")
+        {
+            throw MicroVmException.Host("a guest could send the host any interrupt through an assigned device", $"{UnsafePath} is Y",
+                "Load vfio_iommu_type1 without allow_unsafe_interrupts, on a host with interrupt remapping; --unsafe-interrupts goes on all the same, for guests that are trusted");
+        }
+    }
+
+    internal static MicroVmException NoContainer(int error) => MicroVmException.Refused(FailureKind.Host, "cannot assign devices", VfioContainer.DevicePath, error, error switch
+    {
+        Libc.ENOENT or Libc.ENODEV => "modprobe -a vfio-pci vfio_iommu_type1",
+        Libc.EACCES or Libc.EPERM => "Run as root, or give this user the file",
+        _ => "The kernel's log says more (dmesg)",
+    });
+
+    internal static MicroVmException NoType1() =>
+        MicroVmException.Host("cannot assign devices", $"{VfioContainer.DevicePath}: no IOMMU of type 1", "modprobe vfio_iommu_type1");
+
+    internal static MicroVmException NoGroup(HostFunction function, string path, int error) => MicroVmException.Refused(FailureKind.Host, $"cannot assign {function.Address}", path, error, error switch
+    {
+        Libc.EBUSY => "Another machine has a device of this group: end it first",
+        Libc.EACCES or Libc.EPERM => $"Run as root, or give this user the file: chown USER {path}",
+        _ => $"microvm vfio bind {function.Address}",
+    });
+
+    internal static MicroVmException NotViable(HostFunction function, IReadOnlyList<HostFunction> group)
+    {
+        HostFunction[] others = [.. group.Where(static f => f.Driver is { } driver && !Harmless.Contains(driver))];
+        string list = others.Length == 0 ? "a device of it is in use" : string.Join(", ", others.Select(static f => $"{f.Address} is bound to {f.Driver}"));
+        string remedy = others.Length == 0 ? "'microvm vfio list' shows the group" : string.Join("; ", others.Select(static f => $"microvm vfio bind {f.Address}"));
+        return MicroVmException.Host($"the IOMMU cannot tell {function.Address} from other devices of group {function.Group}, and the host uses one", list, remedy);
+    }
+
+    internal static MicroVmException NoIommu(HostFunction function, int error) => error == Libc.EPERM
+        ? MicroVmException.Host("the host's IOMMU does not check interrupts (no interrupt remapping)", function.Address,
+            "Turn it on in the firmware; for guests that are trusted load vfio_iommu_type1 with allow_unsafe_interrupts=1 and give --unsafe-interrupts")
+        : MicroVmException.Refused(FailureKind.Host, $"cannot give group {function.Group} an IOMMU", function.Address, error, "The kernel's log says more (dmesg)");
+
+    internal static MicroVmException NoDevice(HostFunction function, int error) =>
+        MicroVmException.Refused(FailureKind.Host, "cannot open the device", function.Address, error, "The kernel's log says more (dmesg)");
+
+    internal static MicroVmException NotMapped(ulong address, ulong length, ulong total, int error)
+    {
+        if (error != Libc.ENOMEM) return MicroVmException.Refused(FailureKind.Host, "cannot let the device reach the guest's memory", $"0x{address:x} to 0x{address + length - 1:x}", error, "The kernel's log says more (dmesg)");
+        return MicroVmException.Host($"cannot pin the guest's {total >> 20} MiB for the device", $"this process may lock {LockLimit()}", $"Raise the limit: ulimit -l {(total >> 10) + 1024}, or run as root");
+    }
+
+    private static MicroVmException NoIommuGroup(HostFunction function) => MicroVmException.Host("nothing would contain the device's DMA: it could overwrite the host", $"{function.Address} is behind no IOMMU",
+        "Turn on VT-d or AMD-Vi in the firmware, and boot with intel_iommu=on where the kernel leaves it off");
+
+    private static string LockLimit()
+    {
+        // "Max locked memory  8388608  8388608  bytes"
+        foreach (string line in (HostText.TryRead("/proc/self/limits") ?? "").Split('\n'))
+        {
+            if (!line.StartsWith("Max locked memory", StringComparison.Ordinal)) continue;
+            string[] words = line["Max locked memory".Length..].Split(' ', StringSplitOptions.RemoveEmptyEntries);
+            return words.Length > 0 && ulong.TryParse(words[0], out ulong bytes) ? $"{bytes >> 10} KiB" : "as much as it likes";
+        }
+        return "an unknown amount";
+    }
+}

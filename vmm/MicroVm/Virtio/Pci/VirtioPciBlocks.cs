@@ -1,0 +1,40 @@
+using MicroVm.Bus;
+using MicroVm.Virtio.Transport;
+
+namespace MicroVm.Devices;
+
+/// <summary>Doorbells for a KVM without ioeventfds, and for writes that none of them matches.</summary>
+public sealed partial class VirtioPciNotify
+{
+    private readonly TransportCore _core;
+
+    internal VirtioPciNotify(TransportCore core)
+    {
+        _core = core;
+        Initialize();
+    }
+
+    private partial IoStatus ReadDoorbell(uint offset, int width, out ulong value)
+    {
+        value = 0;
+        return IoStatus.WriteOnly;
+    }
+
+    private partial IoStatus WriteDoorbell(uint offset, int width, ulong value)
+    {
+        _core.Notify(offset / VirtioPciConst.NotifyMultiplier);
+        return IoStatus.Ok;
+    }
+}
+
+/// <summary>Interrupt status: why the INTx line was raised. With MSI-X nobody sets it.</summary>
+public sealed partial class VirtioPciIsr
+{
+    internal VirtioPciIsr() => Initialize();
+
+    /// <summary>Sets a cause, from any thread.</summary>
+    internal void Raise(uint cause) => RaiseIsr(cause);
+
+    /// <summary>The causes, without taking them.</summary>
+    internal uint Peek => Volatile.Read(ref _r.Isr);
+}
