@@ -62,6 +62,7 @@ internal static unsafe partial class Libc
     [DllImport("libc")] internal static extern int mprotect(void* address, nuint length, int protection);
     [DllImport("libc")] internal static extern int madvise(void* address, nuint length, int advice);
     [DllImport("libc")] internal static extern int memfd_create(byte* name, uint flags);
+    [DllImport("libc")] internal static extern int pipe2(int* ends, int flags);
     [DllImport("libc")] internal static extern int eventfd(uint initial, int flags);
     [DllImport("libc")] internal static extern int epoll_create1(int flags);
     [DllImport("libc")] internal static extern int epoll_ctl(int epoll, int operation, int fd, EpollEvent* e);
