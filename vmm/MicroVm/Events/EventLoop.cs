@@ -57,6 +57,20 @@ public sealed class EventLoop : IDisposable
         }
     }
 
+    /// <summary>Changes what an added descriptor is waited for; neither leaves errors only. Allowed inside a handler; allocates nothing.</summary>
+    public void Want(int fd, bool readable, bool writable = false)
+    {
+        lock (_handling)
+        {
+            for (int i = 0; i < _slots.Length; i++)
+            {
+                if (_slots[i].Handler is null || _slots[i].Fd != fd) continue;
+                Control(Libc.EPOLL_CTL_MOD, fd, (uint)i, (readable ? Libc.EPOLLIN : 0) | (writable ? Libc.EPOLLOUT : 0));
+                return;
+            }
+        }
+    }
+
     /// <summary>Stops calling the handler of <paramref name="fd"/>; a call that is under way ends first. Nothing happens if it was not added.</summary>
     public void Remove(int fd)
     {
@@ -98,9 +112,9 @@ public sealed class EventLoop : IDisposable
         }
     }
 
-    private void Control(int operation, int fd, uint index)
+    private void Control(int operation, int fd, uint index, uint events = Libc.EPOLLIN)
     {
-        int error = HostIo.Watch(_epoll, operation, fd, index);
+        int error = HostIo.Watch(_epoll, operation, fd, index, events);
         if (error != 0 && operation == Libc.EPOLL_CTL_ADD)
         {
             throw MicroVmException.Host("cannot wait for a file descriptor", $"{fd}: {Libc.Describe(error)}", "Give a pipe, a socket, a terminal or an event");

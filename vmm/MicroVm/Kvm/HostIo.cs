@@ -49,11 +49,18 @@ internal static unsafe class HostIo
         secondReady = n > 0 && p[1].Returned != 0;
     }
 
-    /// <summary>Adds a descriptor to an epoll set, for reading, or takes it out.</summary>
-    /// <returns>0, or the error number.</returns>
-    internal static int Watch(int epoll, int operation, int fd, ulong data)
+    /// <summary>Whether a descriptor is dead: an error, or an other end that is closed in both directions. What arrived before may still be there to read.</summary>
+    internal static bool HasFailed(int fd)
     {
-        Libc.EpollEvent e = new() { Events = Libc.EPOLLIN, Data = data };
+        Libc.PollFd p = new() { Fd = fd };
+        return Libc.poll(&p, 1, 0) > 0 && p.Returned != 0;
+    }
+
+    /// <summary>Adds a descriptor to an epoll set, changes what it is waited for, or takes it out.</summary>
+    /// <returns>0, or the error number.</returns>
+    internal static int Watch(int epoll, int operation, int fd, ulong data, uint events = Libc.EPOLLIN)
+    {
+        Libc.EpollEvent e = new() { Events = events, Data = data };
         return Libc.epoll_ctl(epoll, operation, fd, &e) == 0 ? 0 : Libc.Errno;
     }
 

@@ -14,8 +14,10 @@ using MicroVm.Virtio;
 using MicroVm.Virtio.Block;
 using MicroVm.Virtio.Console;
 using MicroVm.Virtio.Mmio;
+using MicroVm.Virtio.Net;
 using MicroVm.Virtio.Pci;
 using MicroVm.Virtio.Rng;
+using MicroVm.Virtio.Vsock;
 
 namespace MicroVm;
 
@@ -220,6 +222,8 @@ internal sealed class MachineBuilder
         List<VirtioDevice> mmio = [];
         List<(VirtioDevice, int?)> pci = [];
         foreach (DiskOptions disk in _options.Disks) Attach(_owned.Add(new VirtioBlockDevice(OpenDisk(disk))), disk.RootPort is null ? disk.Transport : VirtioTransport.Pci, disk.RootPort);
+        foreach (NetOptions net in _options.Nets) Attach(_owned.Add(VirtioNetDevice.Open(net)), net.Transport);
+        if (_options.Vsock is { } vsock) Attach(_owned.Add(VirtioVsockDevice.Open(vsock)), vsock.Transport);
         if (console is not null) Attach(MakeConsole(console), _options.ConsoleTransport);
         if (_options.Rng) Attach(_owned.Add(new VirtioRngDevice(_loop.Value)), _options.RngTransport);
         if (mmio.Count > MachineMap.Virtio.Count) throw MicroVmException.Usage("too many virtio devices", $"{mmio.Count}", $"Give at most {MachineMap.Virtio.Count}, or attach them with --transport pci");
