@@ -111,16 +111,16 @@ public sealed class BarTests : IDisposable
     [PciFact]
     public void P6_a_hundred_thousand_moves_leak_nothing()
     {
-        int descriptors = Directory.GetFiles("/proc/self/fd").Length;
+        uint slots = _guest.SlotsEver;
         ulong[] places = [_home, MachineMap.PciLow.Start, MachineMap.PciHigh.Start + 0x1000_0000, 0x1000];
-        // Where KVM is slow at memory slots, fewer: what is looked for is a leak, which 10,000 slots would show.
-        long end = Environment.TickCount64 + 10_000;
+        // Where KVM is slow at memory slots, fewer: what is looked for is a leak, and one slot too many shows it.
+        long end = Environment.TickCount64 + 5_000;
         int moves = 0;
         for (; moves < 100_000 && Environment.TickCount64 < end; moves++) Move(_first, places[moves % places.Length]);
-        Assert.True(moves > 200, $"{moves} moves");
+        Assert.True(moves > 20, $"{moves} moves");
         Move(_first, _home);
         Assert.Equal(_home, _first.Bars[0].Address);
-        Assert.InRange(Directory.GetFiles("/proc/self/fd").Length, 0, descriptors + 16);
+        Assert.Equal(slots, _guest.SlotsEver);
     }
 
     [PciFact]

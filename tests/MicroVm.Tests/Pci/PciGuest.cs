@@ -42,6 +42,7 @@ internal sealed class PciGuest : IDisposable
     internal GuestMemory Memory { get; }
     internal PciHost Host { get; }
     internal InterruptRouter Router { get; }
+    internal uint SlotsEver => _vm.SlotsEver;
 
     /// <summary>Plugs a virtio device in; at <paramref name="at"/>, or at the next place of bus 0.</summary>
     internal VirtioPciFunction Plug(VirtioDevice device, PciAddress? at = null)

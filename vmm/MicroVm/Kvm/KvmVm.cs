@@ -7,6 +7,9 @@ internal sealed unsafe class KvmVm(int fd, int runSize) : IDisposable
     private readonly Stack<uint> _freeSlots = new();
     private uint _nextSlot;
 
+    /// <summary>Memory slots that were ever in use at once, for tests.</summary>
+    internal uint SlotsEver => _nextSlot;
+
     /// <summary>Gives the guest memory: <paramref name="length"/> bytes at <paramref name="guestAddress"/>. Read-only memory exits on writes.</summary>
     /// <returns>The slot, for <see cref="RemoveMemory"/>.</returns>
     internal uint AddMemory(ulong guestAddress, ulong length, nint hostAddress, bool readOnly = false)
