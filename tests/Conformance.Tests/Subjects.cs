@@ -8,6 +8,7 @@ using MicroVm.Memory;
 using MicroVm.Pci;
 using MicroVm.Vfio;
 using MicroVm.Virtio;
+using MicroVm.Virtio.Net;
 using MicroVm.Virtio.Transport;
 
 namespace MicroVm.Conformance.Tests;
@@ -43,6 +44,8 @@ internal static class Subjects
         ["Uart16550"] = static () => new Subject(new Uart16550(new InterruptLine(1), new OutputPump(-1, "none"))),
         ["VirtioBlockConfig"] = static () => new Subject(new VirtioBlockConfig(0x0102_0304_0506, 254)),
         ["VirtioConsoleConfig"] = static () => new Subject(new VirtioConsoleConfig(80, 25, null)),
+        ["VirtioNetConfig"] = static () => new Subject(new VirtioNetConfig(new MacAddress(0x5634_1200_5452), 1500)),
+        ["VirtioVsockConfig"] = static () => new Subject(new VirtioVsockConfig(3)),
         ["VirtioMmio"] = static () =>
         {
             var page = new ResidentPage((int)VirtioMmio.Size);

@@ -14,6 +14,7 @@ out=$folder/out
 #   microvm run $files ARGUMENTS... &    so that $! is microvm and not a shell
 #   put_script <SCRIPT                   from now on `microvm.exec=sh /script` runs it. The kernel takes each word of
 #                                        its command line for an argument of init, and panics at the 33rd.
+#   add_program PATHS...                 after put_script: the guest gets these programs of the lab, and the lab's libraries
 vm='files="--kernel /lab/vmlinuz --initrd /lab/initrd"
 run() { microvm run $files "$@"; }
 put_script() {
@@ -21,6 +22,10 @@ put_script() {
         dd if=/dev/zero bs=1 count=$(( -$(stat -c %s initrd) & 3 )) 2>/dev/null >>initrd
     echo script | cpio -o -H newc 2>/dev/null >>initrd
     files="--kernel /lab/vmlinuz --initrd /tmp/initrd"
+}
+add_program() {
+    (cd /; { echo lib/x86_64-linux-gnu; find lib/x86_64-linux-gnu lib64 usr/lib -name "*.so*"; for f; do echo ${f#/}; done; } |
+        cpio -o -H newc -L 2>/dev/null >>/tmp/initrd)
 }
 '
 

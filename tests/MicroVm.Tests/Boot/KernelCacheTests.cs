@@ -23,7 +23,7 @@ public sealed class KernelCacheTests : IDisposable
         string path = Settled(image);
         GuestMemory first = _fixture.Guest(), second = _fixture.Guest();
         LoadedKernel a = _fixture.LoadFile(path, first, cache: true), b = _fixture.LoadFile(path, second, cache: true);
-        Assert.Equal((packed ? KernelOrigin.Unpacked : KernelOrigin.Copied, KernelOrigin.Mapped), (a.Origin, b.Origin));
+        Assert.Equal((packed ? KernelOrigin.Unpacked : KernelOrigin.Copied, KernelOrigin.Cached), (a.Origin, b.Origin));
         Assert.Equal(a with { Origin = b.Origin, Header = null }, b with { Header = null });
         Assert.Equal(a.Header.HasValue, b.Header.HasValue);
         Assert.True(BootFixture.Bytes(first, 0, 8 << 20).AsSpan().SequenceEqual(BootFixture.Bytes(second, 0, 8 << 20)));
@@ -40,7 +40,7 @@ public sealed class KernelCacheTests : IDisposable
         _fixture.LoadFile(path, first, cache: true);
         byte was = BootFixture.Value<byte>(first, TestImages.LoadAddress);
         Assert.True(first.TryWrite(TestImages.LoadAddress, (byte)~was));
-        Assert.Equal(KernelOrigin.Mapped, _fixture.LoadFile(path, second, cache: true).Origin);
+        Assert.Equal(KernelOrigin.Cached, _fixture.LoadFile(path, second, cache: true).Origin);
         Assert.Equal(was, BootFixture.Value<byte>(second, TestImages.LoadAddress));
     }
 
@@ -57,7 +57,7 @@ public sealed class KernelCacheTests : IDisposable
         Assert.Equal(KernelOrigin.Unpacked, _fixture.LoadFile(path, memory, cache: true).Origin);
         // A folder in its place cannot be replaced, and is no reason to fail.
         if (damage == "folder") return;
-        Assert.Equal(KernelOrigin.Mapped, _fixture.LoadFile(path, cache: true).Origin);
+        Assert.Equal(KernelOrigin.Cached, _fixture.LoadFile(path, cache: true).Origin);
     }
 
     [Fact]
@@ -73,7 +73,7 @@ public sealed class KernelCacheTests : IDisposable
         File.SetLastWriteTimeUtc(path, time);
         Thread.Sleep(30);
         Assert.Equal(KernelOrigin.Unpacked, _fixture.LoadFile(path, cache: true).Origin);
-        Assert.Equal(KernelOrigin.Mapped, _fixture.LoadFile(path, cache: true).Origin);
+        Assert.Equal(KernelOrigin.Cached, _fixture.LoadFile(path, cache: true).Origin);
         Assert.NotNull(Entry);
     }
 
@@ -134,7 +134,7 @@ public sealed class KernelCacheTests : IDisposable
         Parallel.For(0, guests.Length, new ParallelOptions { MaxDegreeOfParallelism = 8 }, i => _fixture.LoadFile(path, guests[i], cache: true));
         byte[] expected = BootFixture.Bytes(guests[0], 0, 8 << 20);
         Assert.All(guests, g => Assert.True(expected.AsSpan().SequenceEqual(BootFixture.Bytes(g, 0, 8 << 20))));
-        Assert.Equal(KernelOrigin.Mapped, _fixture.LoadFile(path, cache: true).Origin);
+        Assert.Equal(KernelOrigin.Cached, _fixture.LoadFile(path, cache: true).Origin);
         Assert.DoesNotContain(Directory.GetFiles(_fixture.CacheFolder), f => f.EndsWith(".new", StringComparison.Ordinal));
     }
 

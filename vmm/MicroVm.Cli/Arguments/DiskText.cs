@@ -42,7 +42,7 @@ internal static class DiskText
         return value.Bad($"unknown part '{key}' of a disk", near is null ? "Give path=F[,ro][,serial=S][,transport=mmio|pci][,port=N]" : $"Did you mean {near}?");
     }
 
-    private static List<string> Split(string text)
+    internal static List<string> Split(string text)
     {
         List<string> parts = [];
         StringBuilder part = new();

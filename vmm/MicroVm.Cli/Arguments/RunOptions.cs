@@ -17,6 +17,8 @@ internal static class RunOptions
         new("memory", "SIZE", "Guest memory: 512M, 2G.", static (s, v) => s.MemoryBytes = Size(v)) { Default = "256M" },
 
         new("disk", "path=F[,ro][,serial=S][,transport=mmio|pci][,port=N]", "virtio disk from a raw image or block device, /dev/vda and so on;\nonce for each. A comma in a path is written twice.\nport: behind that PCI root port, from 1.", static (s, v) => AddDisk(s, v)) { Heading = "Devices", Repeatable = true },
+        new("net", "tap=IF|fd=N[,mac=M][,mtu=N][,vhost][,transport=mmio|pci]", "virtio network device on a tap of the host; once for each. With mac,\nthe guest is held to it; vhost leaves the frames to the host's kernel.", static (s, v) => AddNet(s, v)) { Repeatable = true },
+        new("vsock", "cid=N,socket=PATH|vhost[,transport=mmio|pci]", "virtio socket device. The host connects to PATH and says \"CONNECT port\";\na guest that connects to port P reaches the socket PATH_P. With vhost:\nAF_VSOCK sockets of the host.", static (s, v) => s.Vsock = VsockText.Parse(v)) { Default = "none" },
         new("rng", null, "virtio entropy device.", static (s, v) => s.Rng = Switch(v)) { Default = "off" },
         new("transport", "mmio|pci", "How virtio devices are attached that do not say it themselves.", static (s, v) => s.Transport = TransportText.Parse(v.Text, v)) { Default = "mmio" },
         new("rng-transport", "mmio|pci", "How the entropy device is attached.", static (s, v) => s.RngTransport = TransportText.Parse(v.Text, v)) { Default = "as --transport" },
@@ -95,5 +97,12 @@ internal static class RunOptions
         if (s.DisksFromFile && !v.FromFile) s.Disks.Clear();
         s.DisksFromFile = v.FromFile;
         s.Disks.Add(DiskText.Parse(v));
+    }
+
+    private static void AddNet(RunSettings s, OptionValue v)
+    {
+        if (s.NetsFromFile && !v.FromFile) s.Nets.Clear();
+        s.NetsFromFile = v.FromFile;
+        s.Nets.Add(NetText.Parse(v));
     }
 }

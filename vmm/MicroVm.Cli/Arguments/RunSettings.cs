@@ -10,6 +10,9 @@ internal sealed class RunSettings
     internal ulong? MemoryBytes { get; set; }
     internal List<DiskOptions> Disks { get; } = [];
     internal bool DisksFromFile { get; set; }
+    internal List<NetOptions> Nets { get; } = [];
+    internal bool NetsFromFile { get; set; }
+    internal VsockOptions? Vsock { get; set; }
     internal bool Rng { get; set; }
     internal VirtioTransport? RngTransport { get; set; }
     internal VirtioTransport? ConsoleTransport { get; set; }
@@ -44,6 +47,8 @@ internal sealed class RunSettings
             Kernel = Kernel,
             Initrd = Initrd,
             Disks = Disks,
+            Nets = Nets,
+            Vsock = Vsock,
             Rng = Rng,
             RngTransport = RngTransport,
             ConsoleTransport = ConsoleTransport,

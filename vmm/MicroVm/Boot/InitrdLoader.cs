@@ -14,8 +14,6 @@ internal readonly record struct LoadedInitrd(ulong Address, ulong Size)
 /// <summary>Puts the initial RAM disk as high as it may be, away from where the kernel grows.</summary>
 internal static class InitrdLoader
 {
-    private const ulong HugePage = 1 << 21;
-
     /// <summary>Copies the file into guest memory with huge pages asked for.</summary>
     /// <remarks>It is copied, not mapped: whoever truncates a mapped file kills the guest, and the kernel reads all of it anyway (docs/decisions/0011).</remarks>
     /// <param name="memory">Guest memory.</param>
@@ -35,7 +33,6 @@ internal static class InitrdLoader
         }
         ulong address = (limit - size) & ~(GuestMemory.PageSize - 1);
         if (!memory.TryRange(address, size, out HostRange range)) throw file.Unusable("lies outside of memory", "Give more with --memory");
-        if (size >= HugePage) memory.AdviseHugePages(address, size);
         file.Read(0, range);
         return new LoadedInitrd(address, size);
     }

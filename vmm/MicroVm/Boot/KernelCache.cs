@@ -7,7 +7,7 @@ namespace MicroVm.Boot;
 
 /// <summary>Unpacked kernels on disk, as they lie in guest memory: the second start maps one instead of unpacking it.</summary>
 /// <remarks>A file is the kernel's memory from a 2 MiB boundary on, with holes where it is zero, and a <see cref="KernelSealPage"/> at the end. It is written under another name,
-/// renamed when complete and never changed, so that a mapping of it stays whole; <c>docs/decisions/0010-kernel-cache.md</c>. Any trouble means no cache and is no error.</remarks>
+/// renamed when complete and never changed, so that whoever reads it reads it whole; <c>docs/decisions/0010-kernel-cache.md</c>. Any trouble means no cache and is no error.</remarks>
 internal sealed class KernelCache : IDisposable
 {
     private const ulong Boundary = 1 << 21;
@@ -55,9 +55,9 @@ internal sealed class KernelCache : IDisposable
         return null;
     }
 
-    /// <summary>Puts a kernel into guest memory by mapping its unpacked form; null if there is none that fits this source as it is now.</summary>
+    /// <summary>Puts a kernel into guest memory in its unpacked form; null if there is none that fits this source as it is now.</summary>
     /// <exception cref="MicroVmException">There is one, but it does not fit into this guest.</exception>
-    internal KernelImage? TryMap(GuestMemory memory, BootFile source)
+    internal KernelImage? TryLoad(GuestMemory memory, BootFile source)
     {
         using HostFile? file = _directory.TryOpenAt(FileName(source), Libc.O_RDONLY | Libc.O_NOFOLLOW, out _);
         if (file is null || !file.TryStatus(out HostFileStatus s, out _) || s.Kind != HostFileKind.Regular || !IsOurs(s)) return null;
@@ -66,11 +66,12 @@ internal sealed class KernelCache : IDisposable
         Span<byte> page = stackalloc byte[KernelSealPage.Size];
         if (file.Read(page, length) != page.Length || KernelSealPage.Read(page, source, length, out ulong start) is not { } image) return null;
         image.CheckPlace(memory, source);
-        // Everything from the first segment to the last byte that is not zero, in one mapping: gaps are holes of the file.
+        // Everything from the first segment to the last byte that is not zero, in one read: gaps are holes of the file.
         ulong from = image.Start & ~(GuestMemory.PageSize - 1);
         if (from < start || from - start > length) return null;
         length -= from - start;
-        return length == 0 || memory.TryMapFile(from, length, file.Descriptor, (long)(from - start)) ? image : null;
+        if (length == 0) return image;
+        return memory.TryRange(from, length, out HostRange range) && file.Read(range, from - start) == (long)length ? image : null;
     }
 
     /// <summary>Keeps a kernel that has just been put into guest memory. The guest must not have run.</summary>

@@ -13,8 +13,8 @@ internal enum KernelOrigin
     /// <summary>Unpacked from a bzImage.</summary>
     Unpacked,
 
-    /// <summary>Mapped from the cache.</summary>
-    Mapped,
+    /// <summary>Read from the cache, unpacked.</summary>
+    Cached,
 }
 
 /// <summary>A kernel in guest memory.</summary>
@@ -32,9 +32,6 @@ internal static class KernelLoader
     // Below this a copy is cheaper than to look for a cached file.
     private const ulong CacheThreshold = 1 << 20;
 
-    // Below this huge pages are not worth asking for.
-    private const ulong HugeThreshold = 1 << 21;
-
     /// <summary>Loads a kernel into memory that is still zero.</summary>
     /// <param name="memory">Guest memory.</param>
     /// <param name="file">Kernel.</param>
@@ -46,7 +43,7 @@ internal static class KernelLoader
         if (!elf && !packed) throw file.Bad("the file", "begins neither like a bzImage nor like an ELF file");
         BootParams? header = packed ? BzImage.Header(file.Prefix) : null;
         using KernelCache? cache = packed || file.Length >= CacheThreshold ? openCache?.Invoke() : null;
-        if (cache?.TryMap(memory, file) is { } cached) return Loaded(cached, header, KernelOrigin.Mapped);
+        if (cache?.TryLoad(memory, file) is { } cached) return Loaded(cached, header, KernelOrigin.Cached);
         KernelImage image = packed ? Unpack(memory, file) : Copy(memory, file, ElfReader.Read(file));
         cache?.Store(memory, file, image);
         return Loaded(image, header, packed ? KernelOrigin.Unpacked : KernelOrigin.Copied);
@@ -71,7 +68,6 @@ internal static class KernelLoader
     private static KernelImage Copy(GuestMemory memory, ImageBytes bytes, KernelImage image)
     {
         image.CheckPlace(memory, bytes);
-        if (image.End - image.Start >= HugeThreshold) memory.AdviseHugePages(image.Start, image.End - image.Start);
         foreach (KernelSegment s in image.Segments)
         {
             if (s.FileSize == 0) continue;

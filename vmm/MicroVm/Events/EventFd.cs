@@ -1,9 +1,10 @@
+using System.Runtime.InteropServices;
 using MicroVm.Kvm;
 
 namespace MicroVm.Events;
 
 /// <summary>A kernel event counter: the one currency between guest doorbells, event loops and interrupts.</summary>
-public sealed unsafe class EventFd : IDisposable
+public sealed class EventFd : IDisposable
 {
     /// <summary>Makes one with count 0, non-blocking and close-on-exec.</summary>
     /// <exception cref="MicroVmException">The host has no file descriptors left.</exception>
@@ -20,25 +21,18 @@ public sealed unsafe class EventFd : IDisposable
     public void Signal()
     {
         ulong one = 1;
-        _ = Libc.write(Fd, &one, sizeof(ulong));
+        _ = HostIo.Write(Fd, MemoryMarshal.AsBytes(new ReadOnlySpan<ulong>(in one)));
     }
 
     /// <summary>Takes the count and sets it to 0; returns 0 if nothing was signalled.</summary>
     public ulong Drain()
     {
-        ulong count;
-        return Libc.read(Fd, &count, sizeof(ulong)) == sizeof(ulong) ? count : 0;
+        ulong count = 0;
+        return HostIo.Read(Fd, MemoryMarshal.AsBytes(new Span<ulong>(ref count))) == sizeof(ulong) ? count : 0;
     }
 
     /// <summary>Whether the count is not 0; takes nothing.</summary>
-    public bool IsSignalled
-    {
-        get
-        {
-            Libc.PollFd poll = new() { Fd = Fd, Events = Libc.POLLIN };
-            return Libc.poll(&poll, 1, 0) == 1 && (poll.Returned & Libc.POLLIN) != 0;
-        }
-    }
+    public bool IsSignalled => HostIo.Wait(Fd, Libc.EPOLLIN, 0);
 
     /// <inheritdoc/>
     public void Dispose()

@@ -13,7 +13,7 @@ public interface IEventHandler
 /// <summary>One thread that waits for file descriptors and calls their handlers, one at a time. It allocates nothing while it runs.</summary>
 /// <remarks>Lock order: a handler runs with the loop's handler lock held; take block gates before <see cref="Add"/> or <see cref="Remove"/>, never inside a handler.
 /// <see cref="Remove"/> waits for a running handler, so after it returns the handler is not called any more.</remarks>
-public sealed unsafe class EventLoop : IDisposable
+public sealed class EventLoop : IDisposable
 {
     private const int BatchSize = 16;
 
@@ -57,6 +57,20 @@ public sealed unsafe class EventLoop : IDisposable
         }
     }
 
+    /// <summary>Changes what an added descriptor is waited for; neither leaves errors only. Allowed inside a handler; allocates nothing.</summary>
+    public void Want(int fd, bool readable, bool writable = false)
+    {
+        lock (_handling)
+        {
+            for (int i = 0; i < _slots.Length; i++)
+            {
+                if (_slots[i].Handler is null || _slots[i].Fd != fd) continue;
+                Control(Libc.EPOLL_CTL_MOD, fd, (uint)i, (readable ? Libc.EPOLLIN : 0) | (writable ? Libc.EPOLLOUT : 0));
+                return;
+            }
+        }
+    }
+
     /// <summary>Stops calling the handler of <paramref name="fd"/>; a call that is under way ends first. Nothing happens if it was not added.</summary>
     public void Remove(int fd)
     {
@@ -82,10 +96,10 @@ public sealed unsafe class EventLoop : IDisposable
 
     private void Run()
     {
-        Libc.EpollEvent* events = stackalloc Libc.EpollEvent[BatchSize];
+        Span<Libc.EpollEvent> events = stackalloc Libc.EpollEvent[BatchSize];
         while (!_stopping)
         {
-            int count = Libc.epoll_wait(_epoll, events, BatchSize, -1);
+            int count = HostIo.WaitMany(_epoll, events);
             for (int i = 0; i < count && !_stopping; i++)
             {
                 uint index = (uint)events[i].Data;
@@ -98,12 +112,12 @@ public sealed unsafe class EventLoop : IDisposable
         }
     }
 
-    private void Control(int operation, int fd, uint index)
+    private void Control(int operation, int fd, uint index, uint events = Libc.EPOLLIN)
     {
-        Libc.EpollEvent e = new() { Events = Libc.EPOLLIN, Data = index };
-        if (Libc.epoll_ctl(_epoll, operation, fd, &e) != 0 && operation == Libc.EPOLL_CTL_ADD)
+        int error = HostIo.Watch(_epoll, operation, fd, index, events);
+        if (error != 0 && operation == Libc.EPOLL_CTL_ADD)
         {
-            throw MicroVmException.Host("cannot wait for a file descriptor", $"{fd}: {Libc.Describe(Libc.Errno)}", "Give a pipe, a socket, a terminal or an event");
+            throw MicroVmException.Host("cannot wait for a file descriptor", $"{fd}: {Libc.Describe(error)}", "Give a pipe, a socket, a terminal or an event");
         }
     }
 

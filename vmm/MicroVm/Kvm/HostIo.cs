@@ -49,6 +49,28 @@ internal static unsafe class HostIo
         secondReady = n > 0 && p[1].Returned != 0;
     }
 
+    /// <summary>Whether a descriptor is dead: an error, or an other end that is closed in both directions. What arrived before may still be there to read.</summary>
+    internal static bool HasFailed(int fd)
+    {
+        Libc.PollFd p = new() { Fd = fd };
+        return Libc.poll(&p, 1, 0) > 0 && p.Returned != 0;
+    }
+
+    /// <summary>Adds a descriptor to an epoll set, changes what it is waited for, or takes it out.</summary>
+    /// <returns>0, or the error number.</returns>
+    internal static int Watch(int epoll, int operation, int fd, ulong data, uint events = Libc.EPOLLIN)
+    {
+        Libc.EpollEvent e = new() { Events = events, Data = data };
+        return Libc.epoll_ctl(epoll, operation, fd, &e) == 0 ? 0 : Libc.Errno;
+    }
+
+    /// <summary>Waits until some of an epoll set are ready and fills in which; answers how many, less than 1 after an interruption.</summary>
+    internal static int WaitMany(int epoll, Span<Libc.EpollEvent> ready)
+    {
+        // SAFETY: the span is pinned for the call and bounds it.
+        fixed (Libc.EpollEvent* p = ready) return Libc.epoll_wait(epoll, p, ready.Length, -1);
+    }
+
     /// <summary>Fills guest memory with random bytes of the host; false if the host has none to give.</summary>
     internal static bool FillRandom(HostRange range)
     {

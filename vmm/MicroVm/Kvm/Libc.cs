@@ -8,16 +8,15 @@ namespace MicroVm.Kvm;
 internal static unsafe partial class Libc
 {
     internal const int EPERM = 1, ENOENT = 2, EINTR = 4, EIO = 5, EAGAIN = 11, ENOMEM = 12, EACCES = 13, EFAULT = 14, EBUSY = 16, EEXIST = 17,
-        ENODEV = 19, EISDIR = 21, EINVAL = 22, EMFILE = 24, ENFILE = 23, ENOSPC = 28, EROFS = 30, EPIPE = 32;
+        ENODEV = 19, EISDIR = 21, EINVAL = 22, EMFILE = 24, ENFILE = 23, ENOSPC = 28, EROFS = 30, EPIPE = 32, EBADFD = 77, EBADF = 9, ECONNABORTED = 103, ECONNRESET = 104, ENOTCONN = 107, EADDRINUSE = 98, ECONNREFUSED = 111;
 
-    internal const int O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_CREAT = 0x40, O_EXCL = 0x80, O_TRUNC = 0x200, O_APPEND = 0x400, O_NONBLOCK = 0x800, O_DIRECTORY = 0x10000, O_NOFOLLOW = 0x20000, O_CLOEXEC = 0x80000;
+    internal const int O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_CREAT = 0x40, O_EXCL = 0x80, O_TRUNC = 0x200, O_APPEND = 0x400, O_NONBLOCK = 0x800, O_DIRECTORY = 0x10000, O_NOFOLLOW = 0x20000, O_CLOEXEC = 0x80000, O_PATH = 0x200000;
     internal const int SEEK_SET = 0, SEEK_END = 2, SEEK_HOLE = 4;
     internal const int PROT_NONE = 0, PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4;
     internal const int MAP_SHARED = 1, MAP_PRIVATE = 2, MAP_FIXED = 0x10, MAP_ANONYMOUS = 0x20, MAP_NORESERVE = 0x4000, MAP_POPULATE = 0x8000;
     internal const int MADV_HUGEPAGE = 14, MADV_DONTDUMP = 16, MADV_DONTNEED = 4;
     internal const int EFD_CLOEXEC = 0x80000, EFD_NONBLOCK = 0x800;
     internal const uint MFD_CLOEXEC = 1;
-    internal const short POLLIN = 1;
     internal const int EPOLL_CLOEXEC = 0x80000, EPOLL_CTL_ADD = 1, EPOLL_CTL_DEL = 2, EPOLL_CTL_MOD = 3;
     internal const uint EPOLLIN = 1, EPOLLOUT = 4, EPOLLERR = 8, EPOLLHUP = 0x10;
     internal const int SIG_BLOCK = 0, SIG_UNBLOCK = 1;
@@ -35,6 +34,16 @@ internal static unsafe partial class Libc
     [DllImport("libc")] internal static extern nint pwrite(int fd, void* buffer, nint count, long offset);
     [DllImport("libc")] internal static extern nint preadv(int fd, IoVec* vector, int count, long offset);
     [DllImport("libc")] internal static extern nint pwritev(int fd, IoVec* vector, int count, long offset);
+    [DllImport("libc")] internal static extern nint readv(int fd, IoVec* vector, int count);
+    [DllImport("libc")] internal static extern nint writev(int fd, IoVec* vector, int count);
+    [DllImport("libc")] internal static extern int socket(int family, int type, int protocol);
+    [DllImport("libc")] internal static extern int bind(int fd, void* address, int length);
+    [DllImport("libc")] internal static extern int listen(int fd, int backlog);
+    [DllImport("libc")] internal static extern int connect(int fd, void* address, int length);
+    [DllImport("libc")] internal static extern int accept4(int fd, void* address, int* length, int flags);
+    [DllImport("libc")] internal static extern nint send(int fd, void* buffer, nint count, int flags);
+    [DllImport("libc")] internal static extern int shutdown(int fd, int how);
+    [DllImport("libc")] internal static extern int unlink(byte* path);
     [DllImport("libc")] internal static extern int fdatasync(int fd);
     [DllImport("libc")] internal static extern int fstat(int fd, Stat* status);
     [DllImport("libc")] internal static extern long lseek(int fd, long offset, int whence);

@@ -14,15 +14,17 @@ using MicroVm.Virtio;
 using MicroVm.Virtio.Block;
 using MicroVm.Virtio.Console;
 using MicroVm.Virtio.Mmio;
+using MicroVm.Virtio.Net;
 using MicroVm.Virtio.Pci;
 using MicroVm.Virtio.Rng;
+using MicroVm.Virtio.Vsock;
 
 namespace MicroVm;
 
 /// <summary>Builds a machine in the order that costs least: memory slots, interrupt controller, vCPUs, devices, guest image (docs/decisions/0001).</summary>
 internal sealed class MachineBuilder
 {
-    private const ulong MinMemory = 2UL << 20;
+    private const ulong MinMemory = 2UL << 20, MaxMemory = MachineMap.LowMemory.Length + MachineMap.HighMemory.Length;
     // Three pages where nothing else is, below the end of the 32-bit space.
     private const uint TssAddress = 0xfffb_d000;
     private const int StandardError = 2;
@@ -38,13 +40,19 @@ internal sealed class MachineBuilder
 
     internal MachineBuilder(MachineOptions options)
     {
+        Validate(options);
         _options = options;
         _log = _owned.Add(new OutputPump(StandardError, "log", 1 << 14));
         _errors = new GuestErrors(_log);
         // One loop for all quick devices, made with the first of them.
         _loop = new Lazy<EventLoop>(() => _owned.Add(new EventLoop("devices")));
+    }
+
+    private static void Validate(MachineOptions options)
+    {
         if (options.Cpus is < 1 or > MachineOptions.MaxCpus) throw MicroVmException.Usage("cannot make that many vCPUs", $"--cpus {options.Cpus}", $"Give 1 to {MachineOptions.MaxCpus}");
         if (options.PciRootPorts is < 0 or > PciHost.MaxRootPorts) throw MicroVmException.Usage("cannot make that many root ports", $"--pci-ports {options.PciRootPorts}", $"Give 0 to {PciHost.MaxRootPorts}");
+        if (options.MemoryBytes > MaxMemory) throw MicroVmException.Usage("that is more memory than the machine's map has", $"--memory {options.MemoryBytes >> 30}G", $"Give at most {MaxMemory >> 30}G");
         if (options.MemoryBytes < MinMemory) throw MicroVmException.Usage("that is too little memory", $"--memory {options.MemoryBytes >> 20}M", "Give at least 2M; a Debian kernel needs about 128M");
     }
 
@@ -214,6 +222,8 @@ internal sealed class MachineBuilder
         List<VirtioDevice> mmio = [];
         List<(VirtioDevice, int?)> pci = [];
         foreach (DiskOptions disk in _options.Disks) Attach(_owned.Add(new VirtioBlockDevice(OpenDisk(disk))), disk.RootPort is null ? disk.Transport : VirtioTransport.Pci, disk.RootPort);
+        foreach (NetOptions net in _options.Nets) Attach(_owned.Add(VirtioNetDevice.Open(net)), net.Transport);
+        if (_options.Vsock is { } vsock) Attach(_owned.Add(VirtioVsockDevice.Open(vsock)), vsock.Transport);
         if (console is not null) Attach(MakeConsole(console), _options.ConsoleTransport);
         if (_options.Rng) Attach(_owned.Add(new VirtioRngDevice(_loop.Value)), _options.RngTransport);
         if (mmio.Count > MachineMap.Virtio.Count) throw MicroVmException.Usage("too many virtio devices", $"{mmio.Count}", $"Give at most {MachineMap.Virtio.Count}, or attach them with --transport pci");
@@ -235,17 +245,17 @@ internal sealed class MachineBuilder
         }
     }
 
-    private void AddAssigned(VfioHost vfio, PciHost pci, InterruptRouter router, IoApic ioApic, int? line)
-    {
-        VfioPlug.Add(vfio, pci, router, ioApic, line is { } gsi ? Line(router, gsi) : null, _errors);
-        _owned.Add(new VfioEvents(_loop.Value, vfio, why => _end.Set(new MachineResult(EndReason.DeviceLost, MachineResult.StoppedCode, why, null))));
-    }
-
     private FileBackend OpenDisk(DiskOptions disk)
     {
         FileBackend backend = FileBackend.Open(disk.Path, disk.ReadOnly, disk.Serial);
         if (backend.IgnoredBytes != 0) _log.Write(Encoding.UTF8.GetBytes($"microvm: note: the last {backend.IgnoredBytes} bytes of {disk.Path} are no whole sector, and the guest does not see them\n"));
         return backend;
+    }
+
+    private void AddAssigned(VfioHost vfio, PciHost pci, InterruptRouter router, IoApic ioApic, int? line)
+    {
+        VfioPlug.Add(vfio, pci, router, ioApic, line is { } gsi ? Line(router, gsi) : null, _errors);
+        _owned.Add(new VfioEvents(_loop.Value, vfio, why => _end.Set(new MachineResult(EndReason.DeviceLost, MachineResult.StoppedCode, why, null))));
     }
 
     private VirtioConsoleDevice MakeConsole(ConsoleAttachment host)

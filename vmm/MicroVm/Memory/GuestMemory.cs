@@ -10,12 +10,12 @@ namespace MicroVm.Memory;
 public readonly record struct MemoryRegion(ulong GuestAddress, ulong Length, nint HostAddress);
 
 /// <summary>The guest's RAM: one region below the MMIO hole and, if it does not fit there, one above 4 GiB. Between and around them lie inaccessible guard pages.</summary>
-/// <remarks>Pages come from the host when they are first touched. No method trusts a guest address: each range is checked against one region, so nothing spans the hole.</remarks>
+/// <remarks>Pages come from the host when they are first touched, huge ones where it has them (docs/decisions/0014). No method trusts a guest address: each range is checked against one region, so nothing spans the hole.</remarks>
 public sealed unsafe class GuestMemory : IDisposable
 {
     /// <summary>Bytes of a page.</summary>
     public const ulong PageSize = 4096;
-    private const ulong GuardSize = 1 << 21;
+    private const ulong HugePage = 1 << 21, GuardSize = HugePage;
 
     private readonly MemoryRegion[] _regions;
     private readonly nuint _reserved;
@@ -55,6 +55,9 @@ public sealed unsafe class GuestMemory : IDisposable
             _ = Libc.munmap(start, reserved);
             throw TooMuch(size);
         }
+        // Not the first 2 MiB: a tiny guest touches a few pages of them, and clearing a huge page would be most of its start.
+        if (low > HugePage) _ = Libc.madvise(lowHost + HugePage, (nuint)(low - HugePage), Libc.MADV_HUGEPAGE);
+        if (high > 0) _ = Libc.madvise(highHost, (nuint)high, Libc.MADV_HUGEPAGE);
         MemoryRegion first = new(0, low, (nint)lowHost);
         return new GuestMemory(start, reserved, high == 0 ? [first] : [first, new(highStart, high, (nint)highHost)]) { Size = size };
     }
@@ -97,27 +100,6 @@ public sealed unsafe class GuestMemory : IDisposable
         bool ok = TryRange(address, (ulong)bytes.Length, out HostRange range);
         if (ok) bytes.CopyTo(range.Span);
         return ok;
-    }
-
-    /// <summary>Puts a private, writable mapping of a file where guest memory was: nothing is copied, pages come from the page cache when touched.</summary>
-    /// <param name="address">Guest address, page aligned.</param>
-    /// <param name="length">Bytes, page aligned.</param>
-    /// <param name="fd">File; it may be closed afterwards. It must not be truncated while the guest runs.</param>
-    /// <param name="offset">Offset in the file, page aligned.</param>
-    /// <returns>False if the range is not RAM or the host refused; the memory is then as it was.</returns>
-    public bool TryMapFile(ulong address, ulong length, int fd, long offset)
-    {
-        if (((address | length | (ulong)offset) & (PageSize - 1)) != 0 || !TryRange(address, length, out HostRange range)) return false;
-        // SAFETY: replaces whole pages inside one region; the range is checked above.
-        void* at = Libc.mmap(range.Address, (nuint)length, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_PRIVATE | Libc.MAP_FIXED | Libc.MAP_NORESERVE, fd, offset);
-        return at == range.Address;
-    }
-
-    /// <summary>Asks for huge pages where much is about to be written: a fault for each 2 MiB instead of each 4 KiB.</summary>
-    public void AdviseHugePages(ulong address, ulong length)
-    {
-        ulong start = address & ~(PageSize - 1);
-        if (TryRange(start, length + (address - start), out HostRange range)) _ = Libc.madvise(range.Address, (nuint)range.Length, Libc.MADV_HUGEPAGE);
     }
 
     /// <summary>Gives the memory back. Nothing may use a range of it afterwards.</summary>

@@ -49,7 +49,6 @@ internal sealed class VfioHost : IDisposable
     {
         foreach (MemoryRegion region in memory.Regions)
         {
-            memory.AdviseHugePages(region.GuestAddress, region.Length);
             int error = _container.Map(region.GuestAddress, region.Length, region.HostAddress);
             if (error != 0) throw VfioRefusals.NotMapped(region.GuestAddress, region.Length, memory.Size, error);
         }

@@ -1,3 +1,4 @@
+using MicroVm.Events;
 using MicroVm.Memory;
 using MicroVm.Virtio.Queue;
 
@@ -8,6 +9,9 @@ public interface IVirtioTransport
 {
     /// <summary>Interrupts the driver for used buffers. The caller has asked <see cref="Virtqueue.TakeSignal"/>.</summary>
     void Signal(int queue);
+
+    /// <summary>For a backend outside of this process (vhost): the event that stands for <see cref="Signal"/> on a queue until the next reset. Under the gate, in <see cref="VirtioDevice.Activate"/>.</summary>
+    EventFd CallEvent(int queue);
 
     /// <summary>The configuration space reads differently now: the driver is told once it runs.</summary>
     void ConfigChanged();

@@ -31,8 +31,8 @@ public abstract class VirtioDevice : IDisposable
     /// <summary>Device type.</summary>
     public uint DeviceId { get; }
 
-    /// <summary>Features offered.</summary>
-    public ulong Features { get; }
+    /// <summary>Features offered; final once there is a transport.</summary>
+    public ulong Features { get; protected init; }
 
     /// <summary>Largest size of each queue; their number is the device's.</summary>
     public ReadOnlySpan<ushort> QueueSizes => _queueSizes;

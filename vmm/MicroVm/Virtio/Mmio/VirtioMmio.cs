@@ -73,6 +73,13 @@ public sealed partial class VirtioMmio : ITransportRegisters, IDisposable
         _line.Raise();
     }
 
+    // Nobody is there to set the bit when the time comes; as it would stay set from then on, it may as well be set before (docs/decisions/0050).
+    EventFd ITransportRegisters.CallEvent(int queue)
+    {
+        RaiseInterruptStatus(Bits.InterruptStatusUsedBuffer);
+        return _line.Event;
+    }
+
     void ITransportRegisters.RaiseConfig()
     {
         RaiseInterruptStatus(Bits.InterruptStatusConfigChange);

@@ -8,6 +8,7 @@ internal static class VirtioPciClass
     internal static uint Of(uint deviceId) => deviceId switch
     {
         VirtioBlock.DeviceId => (uint)PciClass.MassStorage,
+        VirtioNet.DeviceId => (uint)PciClass.Ethernet,
         VirtioConsole.DeviceId => (uint)PciClass.Communication,
         _ => (uint)PciClass.Other,
     };

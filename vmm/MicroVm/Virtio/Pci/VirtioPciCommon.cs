@@ -1,4 +1,5 @@
 using MicroVm.Bus;
+using MicroVm.Events;
 using MicroVm.Memory;
 using MicroVm.Pci;
 using MicroVm.Virtio;
@@ -58,6 +59,9 @@ public sealed partial class VirtioPciCommon : ITransportRegisters
     void ITransportRegisters.RaiseQueue(int queue) => Raise(Volatile.Read(ref Queue[queue].Vector), VirtioPciIsr.Bits.IsrQueue);
 
     void ITransportRegisters.RaiseConfig() => Raise(_r.ConfigVector, VirtioPciIsr.Bits.IsrConfig);
+
+    // Without a vector the driver looks for itself, and what is signalled is heard by nobody.
+    EventFd ITransportRegisters.CallEvent(int queue) => _msix.Enabled && Queue[queue].Vector < _msix.Count ? _msix.Event(Queue[queue].Vector) : Core.Silent;
 
     private void Raise(ushort vector, uint cause)
     {

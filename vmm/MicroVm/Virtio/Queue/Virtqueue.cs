@@ -50,17 +50,32 @@ public sealed class Virtqueue
         return fault == QueueFault.None || Break(fault);
     }
 
+    /// <summary>Puts the chain of the last <see cref="TryPop"/> back, which was not served: the next one gives it again, read anew.</summary>
+    public void UndoPop() => _next--;
+
     /// <summary>Gives a chain back to the driver and publishes it.</summary>
     /// <param name="head">The chain.</param>
     /// <param name="written">Bytes that were written into its buffers, from the first on.</param>
     public void Push(ushort head, uint written)
+    {
+        Put(head, written);
+        Publish();
+    }
+
+    /// <summary>Gives a chain back, for the driver to see after <see cref="Publish"/>: several that belong together appear at once.</summary>
+    public void Put(ushort head, uint written)
     {
         if (Fault != QueueFault.None) return;
         _owned[head >> 6] &= ~(1UL << (head & 63));
         ulong offset = VirtqConst.RingEntries + (ulong)(_usedIndex & _mask) * (ulong)Unsafe.SizeOf<VirtqUsedElem>();
         _used.Store(offset, new VirtqUsedElem { Id = head, Len = written });
         _usedIndex++;
-        _used.StoreIndex(VirtqConst.RingIndex, _usedIndex);
+    }
+
+    /// <summary>Shows the driver all that was put.</summary>
+    public void Publish()
+    {
+        if (Fault == QueueFault.None) _used.StoreIndex(VirtqConst.RingIndex, _usedIndex);
     }
 
     /// <summary>Whether the driver wants an interrupt for what was pushed since the last call.</summary>

@@ -1,4 +1,5 @@
 using MicroVm.Devices;
+using MicroVm.Events;
 using MicroVm.Memory;
 using MicroVm.Virtio.Queue;
 
@@ -27,6 +28,9 @@ internal interface ITransportRegisters
 
     /// <summary>Interrupts the driver for used buffers. From any thread.</summary>
     void RaiseQueue(int queue);
+
+    /// <summary>What <see cref="IVirtioTransport.CallEvent"/> gives.</summary>
+    EventFd CallEvent(int queue);
 
     /// <summary>Interrupts the driver because the configuration or the status changed.</summary>
     void RaiseConfig();

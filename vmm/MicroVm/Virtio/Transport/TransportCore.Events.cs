@@ -1,4 +1,5 @@
 using MicroVm.Devices;
+using MicroVm.Events;
 using MicroVm.Virtio.Queue;
 
 namespace MicroVm.Virtio.Transport;
@@ -15,6 +16,9 @@ internal sealed partial class TransportCore
 
     /// <inheritdoc/>
     public void Signal(int queue) => _registers.RaiseQueue(queue);
+
+    /// <inheritdoc/>
+    public EventFd CallEvent(int queue) => _registers.CallEvent(queue);
 
     /// <inheritdoc/>
     public void ConfigChanged() => Post(PendingConfig);

@@ -17,6 +17,7 @@ internal sealed partial class TransportCore : IVirtioTransport, IDisposable
     private readonly GuestMemory _memory;
     private readonly GuestErrors _errors;
     private readonly EventFd[] _kicks;
+    private EventFd? _silent;
     private ulong _accepted;
 
     /// <param name="registers">The block with the status register.</param>
@@ -42,6 +43,9 @@ internal sealed partial class TransportCore : IVirtioTransport, IDisposable
     /// <summary>The doorbell of each queue.</summary>
     internal ReadOnlySpan<EventFd> Kicks => _kicks;
 
+    /// <summary>Signals to nobody.</summary>
+    internal EventFd Silent => _silent ??= new EventFd();
+
     /// <summary>Shows the configuration and takes what the device says from now on. To be called once, when the registers can be read.</summary>
     internal void Start()
     {
@@ -56,6 +60,7 @@ internal sealed partial class TransportCore : IVirtioTransport, IDisposable
         lock (_registers.Gate) ResetDevice();
         _device.Dispose();
         foreach (EventFd kick in _kicks) kick.Dispose();
+        _silent?.Dispose();
     }
 
     /// <summary>The offered features that a selector chooses.</summary>

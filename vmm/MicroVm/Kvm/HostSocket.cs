@@ -1,0 +1,101 @@
+using System.Runtime.InteropServices;
+
+namespace MicroVm.Kvm;
+
+/// <summary>Stream sockets in the file system, none of which ever waits. Calls answer a descriptor or a count, or minus the error number.</summary>
+internal static unsafe class HostSocket
+{
+    /// <summary>Longest path.</summary>
+    internal const int MaxPath = 107;
+    private const int FamilyUnix = 1, Stream = 1, NonBlocking = Libc.O_NONBLOCK | Libc.O_CLOEXEC, NoSignal = 0x4000, ShutWrite = 1, Backlog = 128;
+
+    /// <summary>Listens at a path. A socket left behind by a process that is gone is replaced, anything else is not.</summary>
+    internal static int Listen(string path)
+    {
+        int fd = Libc.socket(FamilyUnix, Stream | NonBlocking, 0);
+        if (fd < 0) return -Libc.Errno;
+        Address address = Address.Of(path);
+        bool bound = Libc.bind(fd, &address, sizeof(Address)) == 0 || (Libc.Errno == Libc.EADDRINUSE && TryRemoveStale(path) && Libc.bind(fd, &address, sizeof(Address)) == 0);
+        if (bound && Libc.listen(fd, Backlog) == 0) return fd;
+        int error = Libc.Errno;
+        _ = Libc.close(fd);
+        return error == 0 ? -Libc.EADDRINUSE : -error;
+    }
+
+    /// <summary>Takes the next connection.</summary>
+    internal static int Accept(int listener)
+    {
+        int fd = Libc.accept4(listener, null, null, NonBlocking);
+        return fd < 0 ? -Libc.Errno : fd;
+    }
+
+    /// <summary>Connects to a path at once or not at all.</summary>
+    internal static int Connect(string path)
+    {
+        if (path.Length > MaxPath) return -Libc.EINVAL;
+        int fd = Libc.socket(FamilyUnix, Stream | NonBlocking, 0);
+        if (fd < 0) return -Libc.Errno;
+        Address address = Address.Of(path);
+        if (Libc.connect(fd, &address, sizeof(Address)) == 0) return fd;
+        int error = Libc.Errno;
+        _ = Libc.close(fd);
+        return -error;
+    }
+
+    /// <summary>Sends some of the bytes; a reader that is gone is an error, not a signal.</summary>
+    internal static int Send(int fd, ReadOnlySpan<byte> bytes)
+    {
+        // SAFETY: the span is pinned for the call and bounds it.
+        fixed (byte* p = bytes)
+        {
+            nint n;
+            do n = Libc.send(fd, p, bytes.Length, NoSignal); while (n < 0 && Libc.Errno == Libc.EINTR);
+            return n < 0 ? -Libc.Errno : (int)n;
+        }
+    }
+
+    /// <summary>Ends this side's stream; the other direction goes on.</summary>
+    internal static void EndOutput(int fd) => _ = Libc.shutdown(fd, ShutWrite);
+
+    internal static void Close(int fd) => _ = Libc.close(fd);
+
+    internal static void Remove(string path)
+    {
+        fixed (byte* p = Libc.Path(path)) _ = Libc.unlink(p);
+    }
+
+    private static bool TryRemoveStale(string path)
+    {
+        int other = Connect(path);
+        if (other >= 0) Close(other);
+        // A file of another kind refuses connections too.
+        if (other != -Libc.ECONNREFUSED || !IsSocket(path)) return false;
+        Remove(path);
+        return true;
+    }
+
+    private static bool IsSocket(string path)
+    {
+        int fd = Libc.Open(path, Libc.O_PATH | Libc.O_NOFOLLOW);
+        if (fd < 0) return false;
+        using HostFile file = HostFile.FromDescriptor(fd);
+        return file.TryStatus(out HostFileStatus status, out _) && status.Kind == HostFileKind.Socket;
+    }
+
+    /// <summary><c>struct sockaddr_un</c>.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    private struct Address
+    {
+        private ushort _family;
+        private fixed byte _path[MaxPath + 1];
+
+        // SAFETY: the caller made sure that the path fits, with the zero that ends it.
+        internal static Address Of(string path)
+        {
+            Address address = new() { _family = FamilyUnix };
+            byte[] bytes = Libc.Path(path);
+            bytes.AsSpan(0, Math.Min(bytes.Length, MaxPath)).CopyTo(new Span<byte>(address._path, MaxPath));
+            return address;
+        }
+    }
+}

@@ -1,0 +1,57 @@
+using System.Runtime.InteropServices;
+using MicroVm.Devices;
+using MicroVm.Kvm;
+using MicroVm.Memory;
+using MicroVm.Virtio.Queue;
+
+namespace MicroVm.Virtio.Net;
+
+/// <summary>The transmit queue: each frame goes to the tap from where it lies, only its headers are copied, so that what was checked is what is sent.</summary>
+internal sealed class NetTransmitter(Virtqueue queue, HostTap tap, FrameCheck check, NetCounters counters)
+{
+    private readonly PacketVectors _vectors = new(FrameCheck.HeadLength);
+    private ushort _held;
+
+    internal Virtqueue Queue => queue;
+
+    /// <summary>A frame waits for the tap to have room; nothing behind it is looked at.</summary>
+    internal bool Blocked { get; private set; }
+
+    /// <summary>Takes and sends one frame. False if there is none, or none may go yet.</summary>
+    internal bool Step(out int error)
+    {
+        error = 0;
+        if (Blocked) return Send(_held, out error);
+        if (!queue.TryPop(out Chain chain)) return false;
+        if (Prepare(ref chain)) return Send(chain.Head, out error);
+        counters.CountBadFrame();
+        queue.Push(chain.Head, 0);
+        return true;
+    }
+
+    private bool Prepare(ref Chain chain)
+    {
+        Span<byte> head = _vectors.Scratch;
+        uint frame = chain.Readable.Length - (uint)FrameCheck.HeadLength + VirtioNetConst.EthernetHeader;
+        if (!chain.Readable.TryTake(head)) return false;
+        VirtioNetHeader header = MemoryMarshal.Read<VirtioNetHeader>(head);
+        if (!check.Passes(header, head[^(int)VirtioNetConst.EthernetHeader..], frame)) return false;
+        _vectors.Clear();
+        _vectors.AddScratch(FrameCheck.HeadLength);
+        foreach (ref readonly HostRange range in chain.Readable.List) _vectors.Add(range);
+        return true;
+    }
+
+    private bool Send(ushort head, out int error)
+    {
+        int sent = _vectors.Write(tap.Fd);
+        error = sent < 0 ? -sent : 0;
+        Blocked = error == Libc.EAGAIN;
+        _held = head;
+        if (Blocked) return false;
+        if (error == 0) counters.CountSent();
+        else counters.CountSendDrop();
+        queue.Push(head, 0);
+        return true;
+    }
+}

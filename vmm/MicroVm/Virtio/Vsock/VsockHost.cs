@@ -1,0 +1,40 @@
+using System.Globalization;
+using System.Text;
+using MicroVm.Kvm;
+
+namespace MicroVm.Virtio.Vsock;
+
+/// <summary>The host's end: the socket at which the host connects to the guest, and the paths at which the guest reaches the host (Firecracker's protocol).</summary>
+internal sealed class VsockHost : IDisposable
+{
+    // "_4294967295"
+    private const int SuffixLength = 11;
+
+    private readonly string _path;
+
+    private VsockHost(string path, int listener) => (_path, Listener) = (path, listener);
+
+    /// <summary>Accepts connections from the host.</summary>
+    internal int Listener { get; private set; }
+
+    internal static VsockHost Listen(string path)
+    {
+        if (path.Length == 0 || path.Contains('\0') || Encoding.UTF8.GetByteCount(path) > HostSocket.MaxPath - SuffixLength)
+            throw MicroVmException.Usage("not a path for a socket", $"socket={path}", $"Give one of at most {HostSocket.MaxPath - SuffixLength} bytes");
+        int fd = HostSocket.Listen(path);
+        if (fd >= 0) return new VsockHost(path, fd);
+        throw MicroVmException.Refused(FailureKind.Host, "cannot listen for connections to the guest", $"socket={path}", -fd,
+            -fd == Libc.EADDRINUSE ? "Another machine listens there, or it is no socket: give another path or remove it" : "Check the folder and its permissions");
+    }
+
+    /// <summary>Connects for the guest; a descriptor or minus the error number.</summary>
+    internal int Connect(uint port) => HostSocket.Connect(string.Create(CultureInfo.InvariantCulture, $"{_path}_{port}"));
+
+    public void Dispose()
+    {
+        if (Listener < 0) return;
+        HostSocket.Close(Listener);
+        HostSocket.Remove(_path);
+        Listener = -1;
+    }
+}
