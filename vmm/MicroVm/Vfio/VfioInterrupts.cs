@@ -85,6 +85,8 @@ internal sealed class VfioInterrupts(IVfioDevice device, string name, EventFd? l
         int error = ConnectVectors(count);
         if (error != 0 && count > vector + 1) error = ConnectVectors(count = vector + 1);
         Check(error, "cannot take host vectors");
+        // The host has no more: those that there were go on.
+        if (error != 0 && again && (error = ConnectVectors(count = _allocated)) == 0) _vectors[vector] = null;
         _allocated = error == 0 ? count : 0;
         _mode = error == 0 ? VfioAbi.IrqIndex.Msix : null;
         if (!again) return;
