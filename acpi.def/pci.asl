@@ -1,11 +1,10 @@
 // PCI Express: the host bridge (ACPI 6.5, 6.2; PCI Firmware 3.3, 4) and the reservation of its configuration space.
 fragment
 
-param EcamBase : u64    // guest address of configuration space, bus 0
-param EcamBase32 : u32  // the same
+param EcamBase : u32    // guest address of configuration space, bus 0
 param EcamLength : u32  // bytes of it
-param LastBus : u16     // last bus
-param BusCount : u16    // buses
+param BusLast : u16     // last bus
+param BusLength : u16   // buses
 param LowStart : u32    // memory window below 4 GiB
 param LowLast : u32     // its last byte
 param LowLength : u32   // its length
@@ -22,7 +21,7 @@ Device (\_SB.PCI0) {
     Name (_CCA, 1)
     Name (_CBA, ${EcamBase})
     Name (_CRS, ResourceTemplate () {
-        WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode, 0, 0, ${LastBus}, 0, ${BusCount})
+        WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode, 0, 0, ${BusLast}, 0, ${BusLength})
         DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite, 0, ${LowStart}, ${LowLast}, 0, ${LowLength})
         QWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, Cacheable, ReadWrite, 0, ${HighStart}, ${HighLast}, 0, ${HighLength})
     })
@@ -46,6 +45,6 @@ Device (\_SB.ECAM) {
     Name (_UID, 1)
     Name (_STA, 0x0F)
     Name (_CRS, ResourceTemplate () {
-        Memory32Fixed (ReadWrite, ${EcamBase32}, ${EcamLength})
+        Memory32Fixed (ReadWrite, ${EcamBase}, ${EcamLength})
     })
 }

@@ -8,8 +8,22 @@ internal static class AslOracle
 {
     private const int HeaderSize = 36;
 
+    // A window's start, last and length must fit together: iasl looks.
+    private const ulong WindowLength = 0x8000;
+
     /// <summary>A value that no smaller encoding holds, different for each parameter.</summary>
     public static ulong Sentinel(string unit, string name, int bits)
+    {
+        if (name.EndsWith("Start", StringComparison.Ordinal)) return Start(unit, name[..^5], bits);
+        if (name.EndsWith("Last", StringComparison.Ordinal)) return Start(unit, name[..^4], bits) + WindowLength - 1;
+        if (name.EndsWith("Length", StringComparison.Ordinal)) return WindowLength;
+        return Plain(unit, name, bits);
+    }
+
+    // Buses begin at 0.
+    private static ulong Start(string unit, string window, int bits) => window == "Bus" ? 0 : Plain(unit, window, bits) & ~(WindowLength - 1);
+
+    private static ulong Plain(string unit, string name, int bits)
     {
         ulong value = 0xC1C2_C3C4_C5C6_C7C8 >> (64 - bits);
         uint mix = 17;

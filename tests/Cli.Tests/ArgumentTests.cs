@@ -52,7 +52,7 @@ public class ArgumentTests
     [InlineData("--memory 99999999999999G", new[] { "run", "--kernel", "x", "--memory", "99999999999999G" })]
     [InlineData("a disk without its file", new[] { "run", "--kernel", "x", "--disk", "ro" })]
     [InlineData("Did you mean ro?", new[] { "run", "--kernel", "x", "--disk", "path=a,roo" })]
-    [InlineData("transport=mmio", new[] { "run", "--kernel", "x", "--disk", "path=a,transport=pci" })]
+    [InlineData("transport=usb", new[] { "run", "--kernel", "x", "--disk", "path=a,transport=usb" })]
     [InlineData("--serial tty", new[] { "run", "--kernel", "x", "--serial", "tty" })]
     [InlineData("cannot share standard input", new[] { "run", "--kernel", "x", "--serial", "stdio", "--console", "stdio" })]
     public void Wrong_flags_end_with_127_and_one_line(string expected, string[] args)

@@ -16,12 +16,13 @@ public class ParserTests
     public void Sizes(string text, ulong bytes) => Assert.Equal(bytes, Parse("--kernel", "k", "--memory", text).MemoryBytes);
 
     [Theory]
-    [InlineData("path=a", "a", false, null)]
-    [InlineData("path=a,ro", "a", true, null)]
-    [InlineData("ro,path=a=b,serial=S1,transport=mmio", "a=b", true, "S1")]
-    [InlineData("path=a,,b,ro", "a,b", true, null)]
-    public void Disks(string text, string path, bool readOnly, string? serial) =>
-        Assert.Equal([new DiskOptions(path, readOnly, serial)], Parse("--kernel", "k", "--disk", text).Disks);
+    [InlineData("path=a", "a", false, null, null, null)]
+    [InlineData("path=a,ro", "a", true, null, null, null)]
+    [InlineData("ro,path=a=b,serial=S1,transport=mmio", "a=b", true, "S1", VirtioTransport.Mmio, null)]
+    [InlineData("path=a,transport=pci,port=2", "a", false, null, VirtioTransport.Pci, 2)]
+    [InlineData("path=a,,b,ro", "a,b", true, null, null, null)]
+    public void Disks(string text, string path, bool readOnly, string? serial, VirtioTransport? transport, int? port) =>
+        Assert.Equal([new DiskOptions(path, readOnly, serial, transport, port)], Parse("--kernel", "k", "--disk", text).Disks);
 
     [Fact]
     public void Value_after_an_equals_sign_and_last_of_two()

@@ -3,8 +3,10 @@ using MicroVm.Devices;
 using MicroVm.Diagnostics;
 using MicroVm.Events;
 using MicroVm.Interrupts;
+using MicroVm.Kvm;
 using MicroVm.Memory;
 using MicroVm.Pci;
+using MicroVm.Vfio;
 using MicroVm.Virtio;
 using MicroVm.Virtio.Net;
 using MicroVm.Virtio.Transport;
@@ -54,6 +56,8 @@ internal static class Subjects
         ["PciHeader1"] = static () => OnPage(PciHeader1.Size, static page => new PciHeader1(Card, 0, 1, static () => { }, page)),
         ["PciPowerCap"] = static () => OnPage(PciPowerCap.Size, static page => new PciPowerCap(page)),
         ["PciExpressCap"] = static () => OnPage(PciExpressCap.Size, static page => new PciExpressCap(PciExpressType.RootPort, 3, page)),
+        ["VfioPowerCap"] = static () => OnPage(VfioPowerCap.Size, static page => new VfioPowerCap(new VfioConfig(new Hardware()), 0x40, page)),
+        ["VfioExpressCap"] = static () => OnPage(VfioExpressCap.Size, static page => new VfioExpressCap(new VfioConfig(new Hardware()), 0x60, true, static () => { }, page)),
         ["PciMsiCap"] = static () => OnPage(PciMsiCap.Size, static page => new PciMsiCap(new InterruptRouter(null!, 0), page)),
         ["PciMsixCap"] = static () => OnPage(PciMsixCap.Size, static page => new PciMsixCap(Table(), 0x1000, 0x3800, page)),
         ["MsixEntry"] = static () => OnPage(MsixEntry.Size, static page => new MsixEntry(page)),
@@ -99,5 +103,39 @@ internal static class Subjects
         public override void Activate(in ActivationContext context) { }
 
         public override void Reset() { }
+    }
+
+    /// <summary>A device of which only the configuration space is there, all zero, and which keeps nothing.</summary>
+    private sealed class Hardware : IVfioDevice
+    {
+        public bool CanReset => false;
+
+        public int Reset() => 0;
+
+        public VfioRegion Region(uint index) => new(4096, 0, []);
+
+        public bool TryRead(VfioRegion region, ulong offset, int width, out ulong value)
+        {
+            value = 0;
+            return true;
+        }
+
+        public bool TryWrite(VfioRegion region, ulong offset, int width, ulong value) => true;
+
+        public nint Map(VfioRegion region, ulong offset, ulong length) => 0;
+
+        public uint InterruptCount(VfioAbi.IrqIndex index, out bool fixedSize)
+        {
+            fixedSize = false;
+            return 0;
+        }
+
+        public int Connect(VfioAbi.IrqIndex index, uint start, ReadOnlySpan<int> events) => 0;
+
+        public int Disconnect(VfioAbi.IrqIndex index) => 0;
+
+        public int Unmask(VfioAbi.IrqIndex index) => 0;
+
+        public void Dispose() { }
     }
 }

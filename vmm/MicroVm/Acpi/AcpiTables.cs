@@ -138,11 +138,10 @@ internal static class AcpiTables
         ushort buses = (ushort)(pci.Ecam.EndBus - pci.Ecam.StartBus + 1);
         return PciAml.Write(aml, new()
         {
-            EcamBase = pci.Ecam.Address,
-            EcamBase32 = (uint)pci.Ecam.Address,
+            EcamBase = (uint)pci.Ecam.Address,
             EcamLength = (uint)(buses * PciConst.BusSize),
-            LastBus = pci.Ecam.EndBus,
-            BusCount = buses,
+            BusLast = pci.Ecam.EndBus,
+            BusLength = buses,
             LowStart = pci.LowStart,
             LowLast = pci.LowStart + pci.LowLength - 1,
             LowLength = pci.LowLength,

@@ -24,7 +24,7 @@ namespace MicroVm;
 /// <summary>Builds a machine in the order that costs least: memory slots, interrupt controller, vCPUs, devices, guest image (docs/decisions/0001).</summary>
 internal sealed class MachineBuilder
 {
-    private const ulong MinMemory = 2UL << 20;
+    private const ulong MinMemory = 2UL << 20, MaxMemory = MachineMap.LowMemory.Length + MachineMap.HighMemory.Length;
     // Three pages where nothing else is, below the end of the 32-bit space.
     private const uint TssAddress = 0xfffb_d000;
     private const int StandardError = 2;
@@ -52,6 +52,7 @@ internal sealed class MachineBuilder
     {
         if (options.Cpus is < 1 or > MachineOptions.MaxCpus) throw MicroVmException.Usage("cannot make that many vCPUs", $"--cpus {options.Cpus}", $"Give 1 to {MachineOptions.MaxCpus}");
         if (options.PciRootPorts is < 0 or > PciHost.MaxRootPorts) throw MicroVmException.Usage("cannot make that many root ports", $"--pci-ports {options.PciRootPorts}", $"Give 0 to {PciHost.MaxRootPorts}");
+        if (options.MemoryBytes > MaxMemory) throw MicroVmException.Usage("that is more memory than the machine's map has", $"--memory {options.MemoryBytes >> 30}G", $"Give at most {MaxMemory >> 30}G");
         if (options.MemoryBytes < MinMemory) throw MicroVmException.Usage("that is too little memory", $"--memory {options.MemoryBytes >> 20}M", "Give at least 2M; a Debian kernel needs about 128M");
     }
 

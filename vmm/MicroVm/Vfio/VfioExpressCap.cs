@@ -51,7 +51,12 @@ public sealed partial class VfioExpressCap : IPciCapability
 
     private partial void WriteControl(ushort value)
     {
-        if ((value & Bits.DeviceControlFunctionReset) != 0) _reset();
-        else _config.Write(_at + 8, 2, value);
+        if ((value & Bits.DeviceControlFunctionReset) != 0)
+        {
+            _reset();
+            return;
+        }
+        const uint guests = Bits.DeviceControlRelaxedOrdering | Bits.DeviceControlNoSnoop | Bits.DeviceControlReadRequestSize;
+        _config.Write(_at + 8, 2, (_config.Read(_at + 8, 2) & ~guests) | (value & guests));
     }
 }

@@ -39,5 +39,6 @@ public sealed partial class VfioPowerCap : IPciCapability
 
     private partial ushort ReadControl() => (ushort)(_config.Read(_at + 4, 2) & (Bits.ControlStatusPowerState | Bits.ControlStatusNoSoftReset));
 
-    private partial void WriteControl(ushort value) => _config.Write(_at + 4, 2, value & (uint)Bits.ControlStatusPowerState);
+    // The low byte only: power events, in the high one, are the host's.
+    private partial void WriteControl(ushort value) => _config.Write(_at + 4, 1, value & (uint)Bits.ControlStatusPowerState);
 }
