@@ -103,7 +103,7 @@ internal sealed partial class VsockMuxer
         if (n == -Libc.EAGAIN) return false;
         // Its end, or its death: the guest reads what it has and then sees the end.
         c.HostEnded = true;
-        c.HostGone |= n < 0;
+        if (n < 0 || HostIo.HasFailed(c.Socket)) ForgetSocket(c);
         c.News |= VsockNews.Shutdown;
         return false;
     }

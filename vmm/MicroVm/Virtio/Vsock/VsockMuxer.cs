@@ -144,14 +144,19 @@ internal sealed partial class VsockMuxer : IEventHandler
         }
         if (c.OwesCredit) _table.AddNews(c, VsockNews.Credit);
         if (!c.HostEnded) _table.AddNews(c, VsockNews.Data);
-        // A socket that is closed stays ready for ever. What it still holds is read when the guest has room.
         if (gone)
         {
-            _loop.Remove(c.Socket);
-            c.HostGone = true;
+            ForgetSocket(c);
             if (c.HostEnded) _table.AddNews(c, VsockNews.Shutdown);
         }
         Settle(c);
+    }
+
+    // A socket that is closed stays ready for ever. What it still holds is read when the guest has room.
+    private void ForgetSocket(VsockConnection c)
+    {
+        _loop.Remove(c.Socket);
+        c.HostGone = true;
     }
 
     // Listens for what can be handled now and nothing else.
