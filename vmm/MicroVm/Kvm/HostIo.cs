@@ -71,6 +71,16 @@ internal static unsafe class HostIo
         fixed (Libc.EpollEvent* p = ready) return Libc.epoll_wait(epoll, p, ready.Length, -1);
     }
 
+    /// <summary>Fills up to 256 bytes with random ones of the host. (.NET's own source of them wants OpenSSL, which a static binary does not have.)</summary>
+    internal static void FillRandom(Span<byte> bytes)
+    {
+        // SAFETY: the span is pinned for the call and bounds it; so few bytes come whole.
+        fixed (byte* p = bytes)
+        {
+            if (Libc.getrandom(p, bytes.Length, 0) != bytes.Length) throw MicroVmException.Host("the host gives no random bytes", Libc.Describe(Libc.Errno), "Check its kernel");
+        }
+    }
+
     /// <summary>Fills guest memory with random bytes of the host; false if the host has none to give.</summary>
     internal static bool FillRandom(HostRange range)
     {

@@ -1,6 +1,6 @@
 using System.Globalization;
-using System.Security.Cryptography;
 using MicroVm.Devices;
+using MicroVm.Kvm;
 
 namespace MicroVm.Virtio.Net;
 
@@ -18,7 +18,7 @@ public readonly record struct MacAddress(ulong Value)
     public static MacAddress Random()
     {
         Span<byte> bytes = stackalloc byte[VirtioNetConst.AddressLength];
-        RandomNumberGenerator.Fill(bytes);
+        HostIo.FillRandom(bytes);
         bytes[0] = (byte)((bytes[0] & ~1) | 2);
         return From(bytes);
     }
