@@ -17,18 +17,15 @@ for mode in tap vhost; do
     microvm run $files --memory 256M --net tap=tap0$([ $mode = vhost ] && echo ,vhost) --cmdline "console=ttyS0 quiet mode=$mode microvm.exec=sh /script" & machine=$!
     wait $ready # microvm that failed would leave it waiting: the time-out of the lab ends that
     ip link delete tap0
-    sleep 3
-    before=$(awk "{print \$14+\$15}" /proc/$machine/stat); sleep 2; after=$(awk "{print \$14+\$15}" /proc/$machine/stat)
-    echo "@${mode}_ticks $((after - before))"
     wait $machine
     echo "@${mode}_code $?"
 done
 microvm run $files --net tap=tap9; echo "@missing $?"'
 for mode in tap vhost; do
     expect_value "$mode: the network works before the tap is deleted" ${mode}_before yes
-    expect_value "$mode: the guest sees that its link is down" ${mode}_carrier 0
+    # Under vhost nobody hears of it: docs/decisions/0050.
+    [[ $mode == vhost ]] || expect_value "$mode: the guest sees that its link is down" ${mode}_carrier 0
     expect_value "$mode: the machine goes on" ${mode}_code 0
 done
 expect_value "a tap that does not exist is the host's fault" missing 125
 expect_line "and the message says how to make one" '^microvm: error: no such tap, tap=tap9. Make it: ip tuntap add tap9 mode tap'
-note "ticks of the monitor in 2 s after the tap is gone: tap $(value_of tap_ticks), vhost $(value_of vhost_ticks)"

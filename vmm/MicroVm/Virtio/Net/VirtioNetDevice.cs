@@ -65,7 +65,7 @@ public sealed class VirtioNetDevice : VirtioDevice, ILinkObserver
         }
         if (_vhost is { } vhost)
         {
-            vhost.Start(context, Transport, _loop, this);
+            vhost.Start(context, Transport, _loop);
             return;
         }
         NetReceiver? receiver = context.Queues[VirtioNet.ReceiveQueue] is { } r ? new NetReceiver(new Virtqueue(r, context.Memory), _tap, features, Counters) : null;

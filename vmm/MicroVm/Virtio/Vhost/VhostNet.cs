@@ -1,7 +1,6 @@
 using MicroVm.Devices;
 using MicroVm.Events;
 using MicroVm.Kvm;
-using MicroVm.Virtio.Net;
 using MicroVm.Virtio.Queue;
 
 namespace MicroVm.Virtio.Vhost;
@@ -9,8 +8,6 @@ namespace MicroVm.Virtio.Vhost;
 /// <summary>The data queues of a network device in the host's kernel. Doorbell, ring, tap and interrupt are connected there; this process is not involved until the reset.</summary>
 internal sealed class VhostNet : IDisposable, IEventHandler
 {
-    private const int Broken = 0, Tap = 1;
-
     private readonly VhostBackend _backend = VhostBackend.Open("/dev/vhost-net", "vhost_net");
     private readonly HostTap _tap;
     private readonly EventFd _broken = new();
@@ -26,15 +23,13 @@ internal sealed class VhostNet : IDisposable, IEventHandler
         return offered & ~(rings & ~_backend.Features);
     }
 
-    /// <summary>Starts the queues that the driver set up. The loop hears of a broken ring and of a tap that is gone.</summary>
-    internal void Start(in ActivationContext context, IVirtioTransport transport, EventLoop loop, ILinkObserver link)
+    /// <summary>Starts the queues that the driver set up. The loop hears of a broken ring; of a tap that is gone nobody hears (decision 0050).</summary>
+    internal void Start(in ActivationContext context, IVirtioTransport transport, EventLoop loop)
     {
         _backend.Prepare(context.Memory, context.Features & _backend.Features);
-        _running = new Running(transport, loop, link);
+        _running = new Running(transport, loop);
         _ = _broken.Drain();
-        loop.Add(_broken.Fd, this, Broken);
-        loop.Add(_tap.Fd, this, Tap);
-        loop.Want(_tap.Fd, readable: false);
+        loop.Add(_broken.Fd, this);
         foreach (int index in (ReadOnlySpan<int>)[VirtioNet.ReceiveQueue, VirtioNet.TransmitQueue])
         {
             if (context.Queues[index] is not { } queue) continue;
@@ -48,7 +43,6 @@ internal sealed class VhostNet : IDisposable, IEventHandler
     {
         if (_running is not { } running) return;
         running.Loop.Remove(_broken.Fd);
-        running.Loop.Remove(_tap.Fd);
         _backend.StopNet(VirtioNet.ReceiveQueue);
         _backend.StopNet(VirtioNet.TransmitQueue);
         _running = null;
@@ -57,13 +51,6 @@ internal sealed class VhostNet : IDisposable, IEventHandler
     public void OnReady(int token)
     {
         if (_running is not { } running) return;
-        if (token == Tap)
-        {
-            if (!HostIo.HasFailed(_tap.Fd)) return;
-            running.Loop.Remove(_tap.Fd);
-            running.Link.OnTransfer(Libc.EBADFD);
-            return;
-        }
         _ = _broken.Drain();
         running.Transport.QueueBroken(VirtioNet.TransmitQueue, QueueFault.Backend);
     }
@@ -75,5 +62,5 @@ internal sealed class VhostNet : IDisposable, IEventHandler
         _broken.Dispose();
     }
 
-    private sealed record Running(IVirtioTransport Transport, EventLoop Loop, ILinkObserver Link);
+    private sealed record Running(IVirtioTransport Transport, EventLoop Loop);
 }
