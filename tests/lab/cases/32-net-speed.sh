@@ -25,6 +25,7 @@ theirs() {
         -kernel /lab/vmlinuz -initrd /tmp/initrd -append "console=ttyS0 quiet reboot=t panic=-1 mode=$mode microvm.exec=sh /script" \
         -device isa-debug-exit,iobase=0xf4,iosize=1 \
         -netdev tap,id=n,ifname=tap0,script=no,downscript=no,vhost=$2 -device virtio-net-device,netdev=n </dev/null 2>&1
+    true # its exit device turns 0 into 1
 }
 for round in a b; do
     ours ours$round ""
