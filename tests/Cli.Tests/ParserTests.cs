@@ -22,13 +22,13 @@ public class ParserTests
     [InlineData("path=a,transport=pci,port=2", "a", false, null, VirtioTransport.Pci, 2)]
     [InlineData("path=a,,b,ro", "a,b", true, null, null, null)]
     public void Disks(string text, string path, bool readOnly, string? serial, VirtioTransport? transport, int? port) =>
-        Assert.Equal([new DiskOptions(path, readOnly, serial, transport, port)], Parse("--kernel", "k", "--disk", text).Disks);
+        Assert.Equal([new DiskOptions(path) { ReadOnly = readOnly, Serial = serial, Transport = transport, RootPort = port }], Parse("--kernel", "k", "--disk", text).Virtio);
 
     [Fact]
     public void Value_after_an_equals_sign_and_last_of_two()
     {
         MachineOptions options = Parse("--kernel=a", "--cmdline=root=/dev/vda", "--cpus", "2", "--cpus=3", "--rng=false");
-        Assert.Equal(("a", "root=/dev/vda", 3, false), (options.Kernel, options.CommandLine, options.Cpus, options.Rng));
+        Assert.Equal(("a", "root=/dev/vda", 3, false), (options.Kernel, options.CommandLine, options.Cpus, options.Virtio.Any()));
     }
 
     [Fact]
@@ -45,10 +45,12 @@ public class ParserTests
     {
         RunSettings settings = new();
         ConfigFile.Apply("f", Encoding.UTF8.GetBytes("""{"kernel": "k", "disk": ["path=a", "path=b"], "memory": "1G", "rng": true}"""), RunOptions.All, settings);
-        Assert.Equal(["a", "b"], settings.Disks.Select(static d => d.Path));
+        Assert.Equal(["a", "b"], Disks(settings));
         Assert.True(RunOptions.Parse(["run", "--disk", "path=c", "--disk", "path=d"], settings));
-        Assert.Equal(["c", "d"], settings.ToOptions().Disks.Select(static d => d.Path));
-        Assert.True(settings.ToOptions().Rng);
+        Assert.Equal(["c", "d"], Disks(settings));
+        Assert.Contains(new RngOptions(), settings.ToOptions().Virtio);
+
+        static IEnumerable<string> Disks(RunSettings settings) => settings.ToOptions().Virtio.OfType<DiskOptions>().Select(static d => d.Path);
     }
 
     [Theory]

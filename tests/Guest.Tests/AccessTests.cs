@@ -9,7 +9,7 @@ public sealed class AccessTests
     [KvmFact]
     public void ResidentRegistersAreReadWithoutAnExit()
     {
-        using Machine machine = Machine.Create(Guests.Options("resident", "1000") with { Rng = true });
+        using Machine machine = Machine.Create(Guests.Options("resident", "1000") with { Virtio = [new RngOptions()] });
         Assert.Equal(42, machine.Run().ExitCode);
         Assert.Equal(1, machine.Parts.Vcpus[0].Exits); // the exit port
     }
@@ -25,7 +25,7 @@ public sealed class AccessTests
     [KvmFact]
     public void S2_EveryPortAndHoleCanBePoked()
     {
-        MachineResult end = Guests.Run(Guests.Options("poke", "1024") with { Serial = ConsoleEndpoint.Descriptors(-1, -1), Rng = true });
+        MachineResult end = Guests.Run(Guests.Options("poke", "1024") with { Serial = ConsoleEndpoint.Descriptors(-1, -1), Virtio = [new RngOptions()] });
         Assert.Equal((EndReason.GuestExit, 42), (end.Reason, end.ExitCode));
     }
 
@@ -43,7 +43,7 @@ public sealed class AccessTests
     [KvmFact]
     public void AccessesAllocateNothing()
     {
-        MachineOptions few = Guests.Options("mmiowrite", "100") with { Rng = true }, many = few with { CommandLine = "20000" };
+        MachineOptions few = Guests.Options("mmiowrite", "100") with { Virtio = [new RngOptions()] }, many = few with { CommandLine = "20000" };
         _ = Allocated(few);
         Assert.Equal(Allocated(few), Allocated(many));
     }

@@ -31,7 +31,7 @@ public sealed class LifeTests
     [KvmFact]
     public void AFailedCreationGivesEverythingBack()
     {
-        MachineOptions bad = Guests.Options("onepage") with { Rng = true, Initrd = "/nonexistent/initrd" };
+        MachineOptions bad = Guests.Options("onepage") with { Virtio = [new RngOptions()], Initrd = "/nonexistent/initrd" };
         Assert.Equal(FailureKind.Image, Assert.Throws<MicroVmException>(() => Machine.Create(bad)).Kind);
         int fds = Census().Fds;
         for (int i = 0; i < 20; i++) Assert.Throws<MicroVmException>(() => Machine.Create(bad));
@@ -53,7 +53,7 @@ public sealed class LifeTests
 
     private static void RunMany(int count)
     {
-        for (int i = 0; i < count; i++) Assert.Equal(42, Guests.Run(Guests.Options("onepage") with { Rng = i % 2 == 0, Cpus = 1 + i % 3 }).ExitCode);
+        for (int i = 0; i < count; i++) Assert.Equal(42, Guests.Run(Guests.Options("onepage") with { Virtio = i % 2 == 0 ? [new RngOptions()] : [], Cpus = 1 + i % 3 }).ExitCode);
     }
 
     private static (int Fds, int Threads, int Maps) Census() =>

@@ -1,47 +1,32 @@
-using System.Globalization;
 using MicroVm.Devices;
 using MicroVm.Virtio.Net;
 
 namespace MicroVm.Cli.Arguments;
 
-/// <summary>The value of <c>--net</c>: parts between commas.</summary>
+/// <summary>The value of <c>--net</c>.</summary>
 internal static class NetText
 {
-    private const string Form = "Give tap=IF or fd=N, then [,mac=M][,mtu=N][,vhost][,transport=mmio|pci]";
-    private static readonly string[] Parts = ["tap", "fd", "mac", "mtu", "vhost", "transport"];
+    internal const string Form = "tap=IF|fd=N[,mac=M][,mtu=N][,vhost]";
 
     internal static NetOptions Parse(OptionValue value)
     {
+        DeviceParts parts = new(value, "a network device", Form, "tap", "fd", "mac", "mtu", "vhost");
         NetOptions net = new();
-        foreach (string part in DiskText.Split(value.Text))
+        foreach ((string key, string? text) in parts)
         {
-            int equals = part.IndexOf('=', StringComparison.Ordinal);
-            (string key, string? text) = equals < 0 ? (part, null) : (part[..equals], part[(equals + 1)..]);
             net = key switch
             {
                 "tap" when text is { Length: > 0 } => net with { Tap = text },
-                "fd" when text is not null => net with { Descriptor = Number(text, 0, int.MaxValue, "a descriptor", value) },
-                "mac" when text is not null => net with { Mac = Mac(text, value) },
-                "mtu" when text is not null => net with { Mtu = (ushort)Number(text, (int)VirtioNetConst.MinMtu, ushort.MaxValue, "a largest packet", value) },
+                "fd" when text is not null => net with { Descriptor = (int)parts.Number(text, 0, int.MaxValue, "a descriptor") },
+                "mac" when text is not null => net with { Mac = Mac(text, parts) },
+                "mtu" when text is not null => net with { Mtu = (ushort)parts.Number(text, (ulong)VirtioNetConst.MinMtu, ushort.MaxValue, "a largest packet") },
                 "vhost" when text is null => net with { Vhost = true },
-                "transport" when text is not null => net with { Transport = TransportText.Parse(text, value) },
-                _ => throw Unknown(key, text, value),
+                _ => parts.Common(net, key, text),
             };
         }
-        if (net.Tap is null == net.Descriptor is null) throw value.Bad("a network device needs one tap", Form);
-        return net;
+        return net.Tap is null != net.Descriptor is null ? net : throw parts.Bad("a network device needs one tap");
     }
 
-    private static MacAddress Mac(string text, OptionValue value) =>
-        MacAddress.TryParse(text, out MacAddress mac) ? mac : throw value.Bad("not an address that a device may have", "Give six bytes of which the first is even: mac=52:54:00:12:34:56");
-
-    private static int Number(string text, int least, int most, string what, OptionValue value) =>
-        int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int n) && n >= least && n <= most ? n : throw value.Bad($"not {what}", $"Give {least} to {most}");
-
-    private static MicroVmException Unknown(string key, string? text, OptionValue value)
-    {
-        if (Array.IndexOf(Parts, key) >= 0) return value.Bad(text is null ? $"'{key}' of a network device lacks its value" : $"'{key}' of a network device takes no such value", Form);
-        string? near = Suggestion.For(key, Parts);
-        return value.Bad($"unknown part '{key}' of a network device", near is null ? Form : $"Did you mean {near}?");
-    }
+    private static MacAddress Mac(string text, DeviceParts parts) =>
+        MacAddress.TryParse(text, out MacAddress mac) ? mac : throw parts.Bad("not an address that a device may have", "Give six bytes of which the first is even: mac=52:54:00:12:34:56");
 }

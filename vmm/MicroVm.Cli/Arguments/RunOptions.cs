@@ -16,11 +16,11 @@ internal static class RunOptions
         new("cpus", "N", "vCPUs, 1 to 64.", static (s, v) => s.Cpus = Count(v)) { Default = "1" },
         new("memory", "SIZE", "Guest memory: 512M, 2G.", static (s, v) => s.MemoryBytes = Size(v)) { Default = "256M" },
 
-        new("disk", "path=F[,ro][,serial=S][,transport=mmio|pci][,port=N]", "virtio disk from a raw image or block device, /dev/vda and so on;\nonce for each. A comma in a path is written twice.\nport: behind that PCI root port, from 1.", static (s, v) => AddDisk(s, v)) { Heading = "Devices", Repeatable = true },
-        new("net", "tap=IF|fd=N[,mac=M][,mtu=N][,vhost][,transport=mmio|pci]", "virtio network device on a tap of the host; once for each. With mac,\nthe guest is held to it; vhost leaves the frames to the host's kernel.", static (s, v) => AddNet(s, v)) { Repeatable = true },
-        new("vsock", "cid=N,socket=PATH|vhost[,transport=mmio|pci]", "virtio socket device. The host connects to PATH and says \"CONNECT port\";\na guest that connects to port P reaches the socket PATH_P. With vhost:\nAF_VSOCK sockets of the host.", static (s, v) => s.Vsock = VsockText.Parse(v)) { Default = "none" },
+        new("disk", DiskText.Form, "virtio disk from a raw image or block device, /dev/vda and so on;\nonce for each. A comma in a path is written twice.", static (s, v) => s.Add(DiskText.Parse(v), v)) { Heading = "Devices", Repeatable = true },
+        new("net", NetText.Form, "virtio network device on a tap of the host; once for each. With mac,\nthe guest is held to it; vhost leaves the frames to the host's kernel.", static (s, v) => s.Add(NetText.Parse(v), v)) { Repeatable = true },
+        new("vsock", VsockText.Form, "virtio socket device. The host connects to PATH and says \"CONNECT port\";\na guest that connects to port P reaches the socket PATH_P. With vhost:\nAF_VSOCK sockets of the host.", static (s, v) => s.Set(VsockText.Parse(v), v)) { Default = "none" },
         new("rng", null, "virtio entropy device.", static (s, v) => s.Rng = Switch(v)) { Default = "off" },
-        new("transport", "mmio|pci", "How virtio devices are attached that do not say it themselves.", static (s, v) => s.Transport = TransportText.Parse(v.Text, v)) { Default = "mmio" },
+        new("transport", "mmio|pci", "How virtio devices are attached that do not say it themselves.\nEach of those above also takes transport=mmio|pci, port=N (behind that\nPCI root port, from 1) and id=NAME.", static (s, v) => s.Transport = TransportText.Parse(v.Text, v)) { Default = "mmio" },
         new("rng-transport", "mmio|pci", "How the entropy device is attached.", static (s, v) => s.RngTransport = TransportText.Parse(v.Text, v)) { Default = "as --transport" },
         new("console-transport", "mmio|pci", "How the virtio console is attached.", static (s, v) => s.ConsoleTransport = TransportText.Parse(v.Text, v)) { Default = "as --transport" },
         new("pci", null, "A PCI host bridge even where no device needs it.", static (s, v) => s.Pci = Switch(v)) { Default = "with the first PCI device" },
@@ -90,19 +90,5 @@ internal static class RunOptions
         if (s.DevicesFromFile && !v.FromFile) s.Devices.Clear();
         s.DevicesFromFile = v.FromFile;
         s.Devices.Add(Text(v));
-    }
-
-    private static void AddDisk(RunSettings s, OptionValue v)
-    {
-        if (s.DisksFromFile && !v.FromFile) s.Disks.Clear();
-        s.DisksFromFile = v.FromFile;
-        s.Disks.Add(DiskText.Parse(v));
-    }
-
-    private static void AddNet(RunSettings s, OptionValue v)
-    {
-        if (s.NetsFromFile && !v.FromFile) s.Nets.Clear();
-        s.NetsFromFile = v.FromFile;
-        s.Nets.Add(NetText.Parse(v));
     }
 }

@@ -8,11 +8,7 @@ internal sealed class RunSettings
     internal string? CommandLine { get; set; }
     internal int? Cpus { get; set; }
     internal ulong? MemoryBytes { get; set; }
-    internal List<DiskOptions> Disks { get; } = [];
-    internal bool DisksFromFile { get; set; }
-    internal List<NetOptions> Nets { get; } = [];
-    internal bool NetsFromFile { get; set; }
-    internal VsockOptions? Vsock { get; set; }
+    internal List<VirtioOptions> Virtio { get; } = [];
     internal bool Rng { get; set; }
     internal VirtioTransport? RngTransport { get; set; }
     internal VirtioTransport? ConsoleTransport { get; set; }
@@ -27,6 +23,25 @@ internal sealed class RunSettings
     internal string[]? Trace { get; set; }
     internal string? Timeline { get; set; }
     internal string? Config { get; set; }
+
+    // Kinds of devices that the configuration file gave: a flag of the kind replaces them.
+    private readonly HashSet<Type> _kindsFromFile = [];
+
+    /// <summary>One more device of a kind.</summary>
+    internal void Add(VirtioOptions device, OptionValue value)
+    {
+        Type kind = device.GetType();
+        if (value.FromFile) _ = _kindsFromFile.Add(kind);
+        else if (_kindsFromFile.Remove(kind)) _ = Virtio.RemoveAll(d => d.GetType() == kind);
+        Virtio.Add(device);
+    }
+
+    /// <summary>The only device of a kind: the last one given.</summary>
+    internal void Set(VirtioOptions device, OptionValue value)
+    {
+        _ = Virtio.RemoveAll(d => d.GetType() == device.GetType());
+        Add(device, value);
+    }
 
     /// <summary>The guest's console reads standard input.</summary>
     internal bool UsesTerminal => SerialOrDefault == ConsoleEndpoint.StandardIo || Console == ConsoleEndpoint.StandardIo;
@@ -46,11 +61,7 @@ internal sealed class RunSettings
         {
             Kernel = Kernel,
             Initrd = Initrd,
-            Disks = Disks,
-            Nets = Nets,
-            Vsock = Vsock,
-            Rng = Rng,
-            RngTransport = RngTransport,
+            Virtio = Rng ? [.. Virtio, new RngOptions { Transport = RngTransport }] : Virtio,
             ConsoleTransport = ConsoleTransport,
             Transport = Transport,
             Pci = Pci,

@@ -1,44 +1,27 @@
-using System.Globalization;
 using MicroVm.Devices;
 
 namespace MicroVm.Cli.Arguments;
 
-/// <summary>The value of <c>--vsock</c>: parts between commas.</summary>
+/// <summary>The value of <c>--vsock</c>.</summary>
 internal static class VsockText
 {
-    private const string Form = "Give cid=N,socket=PATH or cid=N,vhost, then [,transport=mmio|pci]";
-    private static readonly string[] Parts = ["cid", "socket", "vhost", "transport"];
+    internal const string Form = "cid=N,socket=PATH|vhost";
 
     internal static VsockOptions Parse(OptionValue value)
     {
-        (uint? cid, string? socket, bool vhost) = (null, null, false);
-        VirtioTransport? transport = null;
-        foreach (string part in DiskText.Split(value.Text))
+        DeviceParts parts = new(value, "a socket device", Form, "cid", "socket", "vhost");
+        (VsockOptions vsock, bool vhost) = (new(0, null), false);
+        foreach ((string key, string? text) in parts)
         {
-            int equals = part.IndexOf('=', StringComparison.Ordinal);
-            (string key, string? text) = equals < 0 ? (part, null) : (part[..equals], part[(equals + 1)..]);
             switch (key)
             {
-                case "cid" when text is not null: cid = Cid(text, value); break;
-                case "socket" when text is { Length: > 0 }: socket = text; break;
+                case "cid" when text is not null: vsock = vsock with { Cid = (uint)parts.Number(text, (ulong)VirtioVsockConst.FirstGuestCid, (ulong)VirtioVsockConst.LastGuestCid, "an address that a guest may have") }; break;
+                case "socket" when text is { Length: > 0 }: vsock = vsock with { Socket = text }; break;
                 case "vhost" when text is null: vhost = true; break;
-                case "transport" when text is not null: transport = TransportText.Parse(text, value); break;
-                default: throw Unknown(key, text, value);
+                default: vsock = parts.Common(vsock, key, text); break;
             }
         }
-        if (cid is null) throw value.Bad("a socket device without the guest's address", Form);
-        if (socket is null != vhost) throw value.Bad("a socket device needs one host end", Form);
-        return new VsockOptions(cid.Value, socket, transport);
-    }
-
-    private static uint Cid(string text, OptionValue value) =>
-        uint.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out uint n) && n >= (uint)VirtioVsockConst.FirstGuestCid && n <= (uint)VirtioVsockConst.LastGuestCid
-            ? n : throw value.Bad("not an address that a guest may have", $"Give {VirtioVsockConst.FirstGuestCid} to {VirtioVsockConst.LastGuestCid}");
-
-    private static MicroVmException Unknown(string key, string? text, OptionValue value)
-    {
-        if (Array.IndexOf(Parts, key) >= 0) return value.Bad(text is null ? $"'{key}' of a socket device lacks its value" : $"'{key}' of a socket device takes no such value", Form);
-        string? near = Suggestion.For(key, Parts);
-        return value.Bad($"unknown part '{key}' of a socket device", near is null ? Form : $"Did you mean {near}?");
+        if (vsock.Cid == 0) throw parts.Bad("a socket device without the guest's address");
+        return vsock.Socket is null == vhost ? vsock : throw parts.Bad("a socket device needs one host end");
     }
 }

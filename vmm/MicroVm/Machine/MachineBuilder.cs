@@ -11,13 +11,9 @@ using MicroVm.Memory;
 using MicroVm.Vfio;
 using MicroVm.Pci;
 using MicroVm.Virtio;
-using MicroVm.Virtio.Block;
 using MicroVm.Virtio.Console;
 using MicroVm.Virtio.Mmio;
-using MicroVm.Virtio.Net;
 using MicroVm.Virtio.Pci;
-using MicroVm.Virtio.Rng;
-using MicroVm.Virtio.Vsock;
 
 namespace MicroVm;
 
@@ -37,6 +33,7 @@ internal sealed class MachineBuilder
     private readonly OutputPump _log;
     private readonly GuestErrors _errors;
     private readonly Lazy<EventLoop> _loop;
+    private readonly VirtioFactory _virtio;
 
     internal MachineBuilder(MachineOptions options)
     {
@@ -46,6 +43,7 @@ internal sealed class MachineBuilder
         _errors = new GuestErrors(_log);
         // One loop for all quick devices, made with the first of them.
         _loop = new Lazy<EventLoop>(() => _owned.Add(new EventLoop("devices")));
+        _virtio = new VirtioFactory(_loop, _log);
     }
 
     private static void Validate(MachineOptions options)
@@ -216,16 +214,13 @@ internal sealed class MachineBuilder
 
     private static ushort AcpiSleepPort(int register) => (ushort)(MachineMap.Sleep.Base + register);
 
-    // In the order in which the guest numbers them: disks first, so that --disk order is /dev/vda, vdb and so on.
+    // In the order in which the guest numbers them.
     private (VirtioDevice[] Mmio, (VirtioDevice Device, int? Port)[] Pci) MakeVirtioDevices(ConsoleAttachment? console)
     {
         List<VirtioDevice> mmio = [];
         List<(VirtioDevice, int?)> pci = [];
-        foreach (DiskOptions disk in _options.Disks) Attach(_owned.Add(new VirtioBlockDevice(OpenDisk(disk))), disk.RootPort is null ? disk.Transport : VirtioTransport.Pci, disk.RootPort);
-        foreach (NetOptions net in _options.Nets) Attach(_owned.Add(VirtioNetDevice.Open(net)), net.Transport);
-        if (_options.Vsock is { } vsock) Attach(_owned.Add(VirtioVsockDevice.Open(vsock)), vsock.Transport);
+        foreach (VirtioOptions options in _options.Virtio) Attach(_owned.Add(_virtio.Make(options)), options.RootPort is null ? options.Transport : VirtioTransport.Pci, options.RootPort);
         if (console is not null) Attach(MakeConsole(console), _options.ConsoleTransport);
-        if (_options.Rng) Attach(_owned.Add(new VirtioRngDevice(_loop.Value)), _options.RngTransport);
         if (mmio.Count > MachineMap.Virtio.Count) throw MicroVmException.Usage("too many virtio devices", $"{mmio.Count}", $"Give at most {MachineMap.Virtio.Count}, or attach them with --transport pci");
         return ([.. mmio], [.. pci]);
 
@@ -243,13 +238,6 @@ internal sealed class MachineBuilder
             PciAddress address = port is { } n ? pci.AddressBehind(n) : pci.NextAddress();
             pci.Plug(new VirtioPciFunction(address, pci.Page(address), device, memory, router, _errors));
         }
-    }
-
-    private FileBackend OpenDisk(DiskOptions disk)
-    {
-        FileBackend backend = FileBackend.Open(disk.Path, disk.ReadOnly, disk.Serial);
-        if (backend.IgnoredBytes != 0) _log.Write(Encoding.UTF8.GetBytes($"microvm: note: the last {backend.IgnoredBytes} bytes of {disk.Path} are no whole sector, and the guest does not see them\n"));
-        return backend;
     }
 
     private void AddAssigned(VfioHost vfio, PciHost pci, InterruptRouter router, IoApic ioApic, int? line)

@@ -21,23 +21,11 @@ public sealed record MachineOptions
     /// <summary>Bytes of guest memory; at least 2 MiB, rounded up to a page.</summary>
     public ulong MemoryBytes { get; init; } = 256UL << 20;
 
-    /// <summary>virtio block devices in the order of /dev/vda, /dev/vdb and so on.</summary>
-    public IReadOnlyList<DiskOptions> Disks { get; init; } = [];
-
-    /// <summary>virtio network devices in the order of the guest's interfaces.</summary>
-    public IReadOnlyList<NetOptions> Nets { get; init; } = [];
-
-    /// <summary>A socket device between guest and host, or null.</summary>
-    public VsockOptions? Vsock { get; init; }
-
-    /// <summary>A virtio entropy device.</summary>
-    public bool Rng { get; init; }
+    /// <summary>virtio devices. The guest numbers those of a kind in this order: /dev/vda, /dev/vdb and so on.</summary>
+    public IReadOnlyList<VirtioOptions> Virtio { get; init; } = [];
 
     /// <summary>How virtio devices are attached that do not say it themselves.</summary>
     public VirtioTransport Transport { get; init; }
-
-    /// <summary>How the entropy device is attached; null as <see cref="Transport"/> says.</summary>
-    public VirtioTransport? RngTransport { get; init; }
 
     /// <summary>How the virtio console is attached; null as <see cref="Transport"/> says.</summary>
     public VirtioTransport? ConsoleTransport { get; init; }
@@ -66,51 +54,6 @@ public sealed record MachineOptions
     /// <summary>Keeps unpacked kernels for the next start.</summary>
     public bool KernelCache { get; init; } = true;
 }
-
-/// <summary>A disk.</summary>
-/// <param name="Path">Raw image or block device.</param>
-/// <param name="ReadOnly">The guest cannot write it, and the file is opened so.</param>
-/// <param name="Serial">Up to 20 ASCII characters that the guest can read, or null.</param>
-/// <param name="Transport">How it is attached; null as <see cref="MachineOptions.Transport"/> says.</param>
-/// <param name="RootPort">With PCI: the root port behind which it is, from 1; null for the root bus.</param>
-public sealed record DiskOptions(string Path, bool ReadOnly = false, string? Serial = null, VirtioTransport? Transport = null, int? RootPort = null);
-
-/// <summary>How a virtio device is attached.</summary>
-public enum VirtioTransport
-{
-    /// <summary>Memory-mapped registers and a line of the I/O APIC: the quickest to boot.</summary>
-    Mmio,
-    /// <summary>A PCI function with MSI-X: an interrupt for each queue.</summary>
-    Pci,
-}
-
-/// <summary>A network device: a tap by its name or as an open descriptor.</summary>
-public sealed record NetOptions
-{
-    /// <summary>Name of a tap of the host.</summary>
-    public string? Tap { get; init; }
-
-    /// <summary>An open tap with IFF_VNET_HDR, or a socket that keeps packets apart; it stays the caller's. Instead of <see cref="Tap"/>.</summary>
-    public int? Descriptor { get; init; }
-
-    /// <summary>The guest's address, to which it is then held; null for a random one that the guest may change.</summary>
-    public Virtio.Net.MacAddress? Mac { get; init; }
-
-    /// <summary>Largest packet that the guest is told, 68 to 65,535 bytes; null to leave it to the guest (1,500).</summary>
-    public ushort? Mtu { get; init; }
-
-    /// <summary>How it is attached; null as <see cref="MachineOptions.Transport"/> says.</summary>
-    public VirtioTransport? Transport { get; init; }
-
-    /// <summary>The host's kernel moves the frames (vhost-net), not this process.</summary>
-    public bool Vhost { get; init; }
-}
-
-/// <summary>A socket device. Its host end is this process or the host's kernel.</summary>
-/// <param name="Cid">The guest's address, 3 to 4294967294.</param>
-/// <param name="Socket">Path of the socket at which the host connects to the guest; a guest that connects to port P reaches the socket at this path with <c>_P</c> behind it. Null for AF_VSOCK sockets of the host (vhost-vsock).</param>
-/// <param name="Transport">How it is attached; null as <see cref="MachineOptions.Transport"/> says.</param>
-public sealed record VsockOptions(uint Cid, string? Socket, VirtioTransport? Transport = null);
 
 /// <summary>Which accesses are traced, and to where.</summary>
 /// <param name="Categories">Kinds: <c>mmio</c>, <c>pio</c>, <c>all</c>, or names of blocks such as <c>virtio-mmio</c>.</param>
