@@ -10,6 +10,7 @@ namespace MicroVm.Boot;
 /// renamed when complete and never changed, so that whoever reads it reads it whole; <c>docs/decisions/0010-kernel-cache.md</c>. Any trouble means no cache and is no error.</remarks>
 internal sealed class KernelCache : IDisposable
 {
+    private const string NamePrefix = "kernel-";
     private const ulong Boundary = 1 << 21;
 
     /// <summary>Kernels that are spread over more memory than this are not kept.</summary>
@@ -20,6 +21,9 @@ internal sealed class KernelCache : IDisposable
 
     // Whoever has been writing for so long is dead.
     private const long StaleNanoseconds = 60_000_000_000;
+
+    /// <summary>Kernels that are kept; storing one more takes away those that were not used for longest.</summary>
+    internal const int MaxFiles = 8;
 
     private readonly HostFile _directory;
 
@@ -84,12 +88,35 @@ internal sealed class KernelCache : IDisposable
         using HostFile? file = Create(temporary);
         if (file is null) return false;
         bool kept = Write(file, memory, source, image, start) && _directory.RenameAt(temporary, name) == 0;
-        if (!kept) _ = _directory.UnlinkAt(temporary);
+        if (kept) Prune(name);
+        else _ = _directory.UnlinkAt(temporary);
         return kept;
     }
 
     /// <summary>Closes the directory. Mappings stay.</summary>
     public void Dispose() => _directory.Dispose();
+
+    // By name through the open directory, which cannot be exchanged on the way. Whoever has one of them open goes on reading it.
+    private void Prune(string latest)
+    {
+        try
+        {
+            FileInfo[] files = new DirectoryInfo($"/proc/self/fd/{_directory.Descriptor}/.").GetFiles(NamePrefix + "*");
+            Array.Sort(files, static (a, b) => LastUse(b).CompareTo(LastUse(a)));
+            int kept = 1;
+            foreach (FileInfo file in files)
+            {
+                if (file.Name != latest && ++kept > MaxFiles) _ = _directory.UnlinkAt(file.Name);
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // Without /proc the folder is left to grow.
+        }
+    }
+
+    // Most file systems note a read only once a day, or if it is the first since the write.
+    private static DateTime LastUse(FileInfo file) => file.LastAccessTimeUtc > file.LastWriteTimeUtc ? file.LastAccessTimeUtc : file.LastWriteTimeUtc;
 
     private static bool Write(HostFile file, GuestMemory memory, BootFile source, KernelImage image, ulong start)
     {
@@ -139,6 +166,6 @@ internal sealed class KernelCache : IDisposable
     private static string FileName(BootFile source)
     {
         Span<ulong> key = [source.Status.Device, source.Status.Inode];
-        return string.Create(null, stackalloc char[32], $"kernel-{XxHash3.HashToUInt64(MemoryMarshal.AsBytes(key)):x16}");
+        return string.Create(null, stackalloc char[32], $"{NamePrefix}{XxHash3.HashToUInt64(MemoryMarshal.AsBytes(key)):x16}");
     }
 }

@@ -22,10 +22,20 @@ internal sealed unsafe class KvmVcpu : IDisposable
     internal KvmRun Exit => new(_run);
 
     /// <summary>Makes the next, or the current, <see cref="Run"/> return at once; with a signal to its thread it also ends one that is in the guest.</summary>
-    internal void RequestExit() => _run[KvmRun.ImmediateExitOffset] = 1;
+    /// <remarks>A full barrier: the caller then looks whether there is a thread to signal, and must not have looked before the flag can be seen.</remarks>
+    internal void RequestExit()
+    {
+        _run[KvmRun.ImmediateExitOffset] = 1;
+        Interlocked.MemoryBarrier();
+    }
 
     /// <summary>Takes <see cref="RequestExit"/> back.</summary>
-    internal void WithdrawExit() => Volatile.Write(ref _run[KvmRun.ImmediateExitOffset], 0);
+    /// <remarks>A full barrier: the caller then looks whether the machine has ended, and a request that came meanwhile must not be overwritten after that.</remarks>
+    internal void WithdrawExit()
+    {
+        _run[KvmRun.ImmediateExitOffset] = 0;
+        Interlocked.MemoryBarrier();
+    }
 
     /// <summary>Where a signal handler may write 1 instead of calling <see cref="RequestExit"/>.</summary>
     internal byte* ImmediateExit => _run + KvmRun.ImmediateExitOffset;
