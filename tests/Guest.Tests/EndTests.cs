@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using MicroVm;
 
 namespace Guest.Tests;
@@ -20,6 +21,26 @@ public sealed class EndTests
         Assert.Equal((EndReason.Crash, MachineResult.CrashedCode), (end.Reason, end.ExitCode));
         Assert.Contains("rip ", end.CrashReport);
         Assert.Contains("accesses, oldest first", end.CrashReport);
+    }
+
+    [KvmFact]
+    public void C2_CodeWhereNothingIsEndsWithANameAndRegisters()
+    {
+        using Machine machine = Machine.Create(Guests.Options("fetch"));
+        MachineResult end = machine.Run();
+        Assert.Equal((EndReason.Crash, MachineResult.CrashedCode), (end.Reason, end.ExitCode));
+        Assert.StartsWith("the guest crashed: ", end.Description, StringComparison.Ordinal);
+        Assert.Contains("rip 00000000d0000000", end.CrashReport);
+        Assert.Equal(1, machine.Parts.Vcpus[0].Exits); // and no second try
+    }
+
+    [KvmTheory]
+    [InlineData(1)]
+    [InlineData(20_000)]
+    public void C4_RandomLeavesAndModelSpecificRegistersFaultInTheGuestOnly(int times)
+    {
+        MachineResult end = Guests.Run(Guests.Options("sweep", times.ToString(CultureInfo.InvariantCulture)));
+        Assert.Equal((EndReason.GuestExit, 42), (end.Reason, end.ExitCode));
     }
 
     [KvmFact]

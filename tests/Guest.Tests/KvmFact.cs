@@ -13,6 +13,13 @@ public sealed class KvmFactAttribute : FactAttribute
     public KvmFactAttribute() => Skip = Guests.WhyNot;
 }
 
+/// <summary>The same for a test with data.</summary>
+[AttributeUsage(AttributeTargets.Method)]
+public sealed class KvmTheoryAttribute : TheoryAttribute
+{
+    public KvmTheoryAttribute() => Skip = Guests.WhyNot;
+}
+
 /// <summary>The tiny guests of tests/guests, built when the first test asks for one.</summary>
 internal static class Guests
 {
