@@ -22,7 +22,7 @@ internal sealed class KernelCache : IDisposable
     // Whoever has been writing for so long is dead.
     private const long StaleNanoseconds = 60_000_000_000;
 
-    /// <summary>Kernels that are kept; storing one more takes away those that were not used for longest.</summary>
+    /// <summary>Kernels that are kept; storing one more takes away those that were stored first.</summary>
     internal const int MaxFiles = 8;
 
     private readonly HostFile _directory;
@@ -101,12 +101,20 @@ internal sealed class KernelCache : IDisposable
     {
         try
         {
-            FileInfo[] files = new DirectoryInfo($"/proc/self/fd/{_directory.Descriptor}/.").GetFiles(NamePrefix + "*");
-            Array.Sort(files, static (a, b) => LastUse(b).CompareTo(LastUse(a)));
-            int kept = 1;
-            foreach (FileInfo file in files)
+            while (true)
             {
-                if (file.Name != latest && ++kept > MaxFiles) _ = _directory.UnlinkAt(file.Name);
+                string[] files = Directory.GetFiles($"/proc/self/fd/{_directory.Descriptor}/.");
+                (int count, string? oldest, long stored) = (0, null, long.MaxValue);
+                foreach (string path in files)
+                {
+                    string name = path[(path.LastIndexOf('/') + 1)..];
+                    if (!name.StartsWith(NamePrefix, StringComparison.Ordinal)) continue;
+                    count++;
+                    using HostFile? file = _directory.TryOpenAt(name, Libc.O_RDONLY | Libc.O_NOFOLLOW, out _);
+                    if (name == latest || file is null || !file.TryStatus(out HostFileStatus s, out _) || s.Modified >= stored) continue;
+                    (oldest, stored) = (name, s.Modified);
+                }
+                if (count <= MaxFiles || oldest is null || _directory.UnlinkAt(oldest) != 0) return;
             }
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -114,9 +122,6 @@ internal sealed class KernelCache : IDisposable
             // Without /proc the folder is left to grow.
         }
     }
-
-    // Most file systems note a read only once a day, or if it is the first since the write.
-    private static DateTime LastUse(FileInfo file) => file.LastAccessTimeUtc > file.LastWriteTimeUtc ? file.LastAccessTimeUtc : file.LastWriteTimeUtc;
 
     private static bool Write(HostFile file, GuestMemory memory, BootFile source, KernelImage image, ulong start)
     {
