@@ -12,7 +12,7 @@ public sealed class LifeTests
         (int fds, int threads, int maps) before = Census();
         RunMany(500);
         (int fds, int threads, int maps) after = Census();
-        Assert.Equal(before.fds, after.fds);
+        Assert.InRange(after.fds, 0, before.fds); // the test runner may have closed one of its own
         Assert.InRange(after.threads, 0, before.threads + 2); // the runtime's own come and go
         Assert.InRange(after.maps, 0, before.maps + 20);
     }

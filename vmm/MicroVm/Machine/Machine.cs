@@ -14,8 +14,10 @@ public sealed class Machine : IDisposable, IAsyncDisposable
     private static readonly TimeSpan FlushTime = TimeSpan.FromSeconds(2);
 
     private readonly MachineParts _parts;
+    // Held while vCPU 0 runs on its caller's thread: what it uses goes only when it has left.
+    private readonly Lock _running = new();
     private int _started;
-    private bool _disposed;
+    private volatile bool _disposed;
 
     internal Machine(MachineParts parts)
     {
@@ -40,12 +42,16 @@ public sealed class Machine : IDisposable, IAsyncDisposable
     /// <summary>The guest's virtio console as a stream, with <see cref="ConsoleEndpoint.Stream"/>.</summary>
     public Stream ConsoleStream => _parts.Console?.Stream ?? throw new InvalidOperationException("Console is not ConsoleEndpoint.Stream");
 
-    /// <summary>Runs until the machine ends; vCPU 0 runs on the calling thread.</summary>
+    /// <summary>Runs until the machine ends; vCPU 0 runs on the calling thread. One that was disposed before it began has been stopped.</summary>
     /// <exception cref="InvalidOperationException">It has run already.</exception>
     public MachineResult Run()
     {
-        ObjectDisposedException.ThrowIf(_disposed, this);
         if (Interlocked.Exchange(ref _started, 1) != 0) throw new InvalidOperationException("a machine runs once");
+        lock (_running) return _disposed ? _parts.End.Outcome : RunVcpus();
+    }
+
+    private MachineResult RunVcpus()
+    {
         _parts.Serial?.Start();
         _parts.Console?.Start();
         foreach (Vcpu vcpu in _parts.Vcpus.AsSpan(1)) vcpu.Start();
@@ -84,14 +90,17 @@ public sealed class Machine : IDisposable, IAsyncDisposable
         foreach (Vcpu vcpu in _parts.Vcpus) vcpu.Kick();
     }
 
-    /// <summary>Stops the guest if it runs, and gives everything back: threads, descriptors, memory.</summary>
+    /// <summary>Stops the guest if it runs, waits until <see cref="Run"/> has left it, and gives everything back: threads, descriptors, memory.</summary>
     public void Dispose()
     {
-        if (_disposed) return;
-        _disposed = true;
         Stop("disposed");
-        foreach (Vcpu vcpu in _parts.Vcpus) vcpu.Join();
-        _parts.Owned.Dispose();
+        lock (_running)
+        {
+            if (_disposed) return;
+            _disposed = true;
+            foreach (Vcpu vcpu in _parts.Vcpus) vcpu.Join();
+            _parts.Owned.Dispose();
+        }
     }
 
     /// <inheritdoc/>
