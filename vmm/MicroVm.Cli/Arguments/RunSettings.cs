@@ -22,6 +22,8 @@ internal sealed class RunSettings
     internal ConsoleEndpoint? Console { get; set; }
     internal string[]? Trace { get; set; }
     internal string? Timeline { get; set; }
+    internal string? Socket { get; set; }
+    internal string? Name { get; set; }
     internal string? Config { get; set; }
 
     // Kinds of devices that the configuration file gave: a flag of the kind replaces them.
