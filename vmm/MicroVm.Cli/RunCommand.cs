@@ -54,7 +54,6 @@ internal static class RunCommand
 
     private static ControlServer? Listen(Machine machine, RunSettings settings)
     {
-        if (settings is { Name: not null, Socket: not null }) throw MicroVmException.Usage("two places for one control socket", "--name and --api-socket", "Give one of them");
         if (settings.Name is { } named) ControlPath.MakeFolder(named);
         return (settings.Name ?? settings.Socket) is { } path ? new ControlServer(machine, path) : null;
     }
