@@ -14,8 +14,11 @@ using MicroVm.Virtio.Transport;
 namespace MicroVm.Conformance.Tests;
 
 /// <summary>One block under test, with what the catalogue cannot say about it.</summary>
-internal sealed record Subject(IRegisterBlock Block)
+internal sealed record Subject(IRegisterBlock Block) : IDisposable
 {
+    /// <summary>What it holds of the host.</summary>
+    public IDisposable[] Owned { get; init; } = [];
+
     /// <summary>The page that its resident registers stand in.</summary>
     public ResidentPage? Page { get; init; }
 
@@ -27,6 +30,11 @@ internal sealed record Subject(IRegisterBlock Block)
 
     public BlockInfo Info => Block.Info;
 
+    public void Dispose()
+    {
+        foreach (IDisposable part in Owned) part.Dispose();
+    }
+
     public RegisterInfo Register(string name) => Info.Registers.Single(r => r.Name == name);
 }
 
@@ -35,13 +43,18 @@ internal static class Subjects
 {
     private static readonly Dictionary<string, Func<Subject>> Factories = new()
     {
-        ["AcpiGed"] = static () => new Subject(new AcpiGed(new InterruptLine(3))),
+        ["AcpiGed"] = static () => OnLine(3, static line => new AcpiGed(line)),
         ["AcpiSleep"] = static () => new Subject(new AcpiSleep(new Power())),
         ["ExitPort"] = static () => new Subject(new ExitPort(new Power())),
         ["PvPanic"] = static () => new Subject(new PvPanic(new Power())),
         // Without pins, so that nothing of KVM is needed: an entry that has no pin is a register like any other.
         ["IoApic"] = static () => new Subject(new IoApic(new InterruptRouter(null!, 0), 0)) { Selector = "Select" },
-        ["Uart16550"] = static () => new Subject(new Uart16550(new InterruptLine(1), new OutputPump(-1, "none"))),
+        ["Uart16550"] = static () =>
+        {
+            OutputPump nowhere = new(-1, "none");
+            Subject uart = OnLine(1, line => new Uart16550(line, nowhere));
+            return uart with { Owned = [.. uart.Owned, nowhere] };
+        },
         ["VirtioBlockConfig"] = static () => new Subject(new VirtioBlockConfig(0x0102_0304_0506, 254)),
         ["VirtioConsoleConfig"] = static () => new Subject(new VirtioConsoleConfig(80, 25, null)),
         ["VirtioNetConfig"] = static () => new Subject(new VirtioNetConfig(new MacAddress(0x5634_1200_5452), 1500)),
@@ -49,8 +62,9 @@ internal static class Subjects
         ["VirtioMmio"] = static () =>
         {
             var page = new ResidentPage((int)VirtioMmio.Size);
-            var block = new VirtioMmio(0, new Idle(), GuestMemory.Allocate(1 << 20, 1 << 20, 1ul << 32), new InterruptLine(4), new EventFd(), new GuestErrors(null), page);
-            return new Subject(block) { Page = page, Starts = "Status" };
+            (GuestMemory memory, InterruptLine line, EventFd acknowledged) = (Memory(), new InterruptLine(4), new EventFd());
+            var block = new VirtioMmio(0, new Idle(), memory, line, acknowledged, new GuestErrors(null), page);
+            return new Subject(block) { Page = page, Starts = "Status", Owned = [block, line, acknowledged, memory] };
         },
         ["PciHeader0"] = static () => OnPage(PciHeader0.Size, static page => new PciHeader0(Card, page)),
         ["PciHeader1"] = static () => OnPage(PciHeader1.Size, static page => new PciHeader1(Card, 0, 1, static () => { }, page)),
@@ -62,8 +76,12 @@ internal static class Subjects
         ["PciMsixCap"] = static () => OnPage(PciMsixCap.Size, static page => new PciMsixCap(Table(), 0x1000, 0x3800, page)),
         ["MsixEntry"] = static () => OnPage(MsixEntry.Size, static page => new MsixEntry(page)),
         ["MsixPba"] = static () => new Subject(new MsixPba(Table())),
-        ["VirtioPciCommon"] = static () => OnPage(VirtioPciCommon.Size, static page => Common(page)) with { Starts = "Status" },
-        ["VirtioPciNotify"] = static () => new Subject(new VirtioPciNotify(Common(new ResidentPage(0x1000)).Core)),
+        ["VirtioPciCommon"] = static () =>
+        {
+            var page = new ResidentPage((int)VirtioPciCommon.Size);
+            return Common(page, static common => common) with { Page = page, Starts = "Status" };
+        },
+        ["VirtioPciNotify"] = static () => Common(new ResidentPage(0x1000), static common => new VirtioPciNotify(common.Core)),
         ["VirtioPciIsr"] = static () => new Subject(new VirtioPciIsr()),
         ["VirtioPciCap"] = static () => OnPage(VirtioPciCap.Size, static page => new VirtioPciCap(VirtioPciCapType.Isr, 0x3000, 4, page)),
         ["VirtioPciNotifyCap"] = static () => OnPage(VirtioPciNotifyCap.Size, static page => new VirtioPciNotifyCap(8, page)),
@@ -81,8 +99,20 @@ internal static class Subjects
     // Bus mastering is off, so that nothing of KVM is needed.
     private static MsixTable Table() => new(3, new InterruptRouter(null!, 0), new ResidentPage(0x1000));
 
-    private static VirtioPciCommon Common(ResidentPage page) => new(
-        static block => new TransportCore(block, 0, new Idle(), GuestMemory.Allocate(1 << 20, 1 << 20, 1ul << 32), new GuestErrors(null)), Table(), new VirtioPciIsr(), page);
+    private static Subject Common(ResidentPage page, Func<VirtioPciCommon, IRegisterBlock> block)
+    {
+        GuestMemory memory = Memory();
+        VirtioPciCommon common = new(block => new TransportCore(block, 0, new Idle(), memory, new GuestErrors(null)), Table(), new VirtioPciIsr(), page);
+        return new Subject(block(common)) { Owned = [common.Core, memory] };
+    }
+
+    private static Subject OnLine(uint gsi, Func<InterruptLine, IRegisterBlock> make)
+    {
+        InterruptLine line = new(gsi);
+        return new Subject(make(line)) { Owned = [line] };
+    }
+
+    private static GuestMemory Memory() => GuestMemory.Allocate(1 << 20, 1 << 20, 1ul << 32);
 
     /// <summary>Names for theories.</summary>
     public static TheoryData<string> All => [.. RegisterCatalog.All.Select(static b => b.Name)];

@@ -36,7 +36,7 @@ public sealed class EventLoop : IDisposable
     }
 
     /// <summary>Calls <paramref name="handler"/> each time <paramref name="fd"/> is readable.</summary>
-    /// <exception cref="MicroVmException">The descriptor cannot be waited for (a regular file).</exception>
+    /// <exception cref="MicroVmException">The descriptor cannot be waited for (a regular file), or the host gives no thread.</exception>
     public void Add(int fd, IEventHandler handler, int token = 0)
     {
         lock (_handling)
@@ -47,13 +47,9 @@ public sealed class EventLoop : IDisposable
                 index = _slots.Length;
                 Array.Resize(ref _slots, index * 2);
             }
-            _slots[index] = new Slot(fd, handler, token);
+            _thread ??= Start();
             Control(Libc.EPOLL_CTL_ADD, fd, (uint)index);
-            if (_thread is null)
-            {
-                _thread = new Thread(Run, 256 << 10) { Name = _name, IsBackground = true };
-                _thread.Start();
-            }
+            _slots[index] = new Slot(fd, handler, token);
         }
     }
 
@@ -92,6 +88,20 @@ public sealed class EventLoop : IDisposable
         if (_thread != Thread.CurrentThread) _thread?.Join();
         _wake.Dispose();
         _ = Libc.close(_epoll);
+    }
+
+    private Thread Start()
+    {
+        Thread thread = new(Run, 256 << 10) { Name = _name, IsBackground = true };
+        try
+        {
+            thread.Start();
+        }
+        catch (Exception e) when (e is OutOfMemoryException or ThreadStartException)
+        {
+            throw MicroVmException.Host("cannot start a thread", _name, "Raise the limit of processes (ulimit -u, pids.max) or of open files (ulimit -n)");
+        }
+        return thread;
     }
 
     private void Run()

@@ -9,14 +9,12 @@ public sealed partial class PciHeader0 : IPciHeader
     private readonly PciIdentity _identity;
     private readonly uint[] _barMask = new uint[PciConst.Bars], _barFlags = new uint[PciConst.Bars];
     private readonly bool[] _noAddress = new bool[PciConst.Bars];
-    private readonly bool _multiFunction;
     private byte _firstCapability;
-    private bool _changed;
+    private bool _multiFunction, _changed;
 
-    internal PciHeader0(in PciIdentity identity, ResidentPage page, bool multiFunction = false)
+    internal PciHeader0(in PciIdentity identity, ResidentPage page)
     {
         _identity = identity;
-        _multiFunction = multiFunction;
         Initialize(page);
     }
 
@@ -45,6 +43,13 @@ public sealed partial class PciHeader0 : IPciHeader
         Array.Clear(_noAddress);
         ResetRegisters();
         _changed = true;
+    }
+
+    /// <summary>This is function 0, and its device has others: the guest looks for them.</summary>
+    internal void ShowOthers()
+    {
+        _multiFunction = true;
+        PublishResident();
     }
 
     /// <summary>Declares a BAR; the guest then reads its size and kind.</summary>

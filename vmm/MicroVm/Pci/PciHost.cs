@@ -18,6 +18,7 @@ internal sealed class PciHost : IDisposable
     private readonly RootPort[] _ports;
     private readonly List<(PciBar Bar, ulong At)> _placed = [];
     private byte _nextDevice = 1;
+    private int _nextShared;
 
     /// <summary>Makes the buses. Adds a memory slot, so it comes before the interrupt controller (docs/decisions/0001).</summary>
     /// <param name="vm">The machine.</param>
@@ -43,10 +44,15 @@ internal sealed class PciHost : IDisposable
     internal AcpiPciHost Acpi => new(new AcpiEcam(MachineMap.Ecam.Start, 0, (byte)_ports.Length), (uint)MachineMap.PciLow.Start, (uint)MachineMap.PciLow.Length,
         MachineMap.PciHigh.Start, MachineMap.PciHigh.Length);
 
-    /// <summary>The next free device number of bus 0.</summary>
+    /// <summary>The next free function of bus 0: a device of its own while there are any, then functions 1 to 7 of those that are no root ports.</summary>
     /// <exception cref="MicroVmException">All are taken.</exception>
-    internal PciAddress NextAddress() => _nextDevice < PciConst.DevicesPerBus ? new PciAddress(0, _nextDevice++, 0)
-        : throw MicroVmException.Usage("too many PCI devices", $"{_nextDevice}", "Put some behind root ports");
+    internal PciAddress NextAddress()
+    {
+        if (_nextDevice < PciConst.DevicesPerBus) return new PciAddress(0, _nextDevice++, 0);
+        int first = _ports.Length + 1, devices = (int)PciConst.DevicesPerBus - first, function = 1 + _nextShared / devices;
+        if (function >= (int)PciConst.FunctionsPerDevice) throw MicroVmException.Usage("too many PCI devices", "bus 0 is full", "Put some behind root ports (--pci-ports, port=N)");
+        return new PciAddress(0, (byte)(first + _nextShared++ % devices), (byte)function);
+    }
 
     /// <summary>The slot of a root port.</summary>
     /// <param name="port">From 1.</param>
@@ -71,6 +77,7 @@ internal sealed class PciHost : IDisposable
             function.Program(bar, at);
         }
         Root.Add(function);
+        if (function.Address.Function != 0 && Root.Find(function.Address with { Function = 0 })?.Header is PciHeader0 first) first.ShowOthers();
         if (PortOf(function.Address.Bus) is { } port) port.Occupied = true;
     }
 
