@@ -5,7 +5,7 @@ namespace MicroVm.Cli;
 /// <summary>The first word chooses what to do.</summary>
 internal static class Commands
 {
-    private static readonly string[] Names = ["run", "doctor", "vfio", "help"];
+    private static readonly string[] Names = ["run", "ctl", "doctor", "vfio", "help"];
 
     /// <summary>Version of this program.</summary>
     internal static string Version => typeof(Commands).Assembly.GetName().Version?.ToString(3) ?? "unknown";
@@ -16,6 +16,7 @@ internal static class Commands
         switch (args[0])
         {
             case "run": return RunCommand.Execute(args);
+            case "ctl": return CtlCommand.Execute(args);
             case "doctor": return DoctorCommand.Execute(args);
             case "vfio": return VfioCommand.Execute(args);
             case "help": return Help(args.Length > 1 ? args[1] : null);
@@ -31,6 +32,7 @@ internal static class Commands
         {
             null or "help" => HelpText.Overview(),
             "run" => HelpText.Run(),
+            "ctl" => HelpText.Ctl(),
             "doctor" => HelpText.Doctor(),
             "vfio" => HelpText.Vfio(),
             _ => throw Unknown(command),

@@ -1,4 +1,5 @@
 using MicroVm.Cli.Arguments;
+using MicroVm.Cli.Control;
 using MicroVm.Diagnostics;
 using MicroVm.Events;
 using MicroVm.Kvm;
@@ -21,7 +22,7 @@ internal static class RunCommand
         using HostFile? timeline = settings.Timeline is { } path ? Create(path) : null;
         try
         {
-            return Run(options, settings.UsesTerminal);
+            return Run(options, settings);
         }
         finally
         {
@@ -30,11 +31,12 @@ internal static class RunCommand
         }
     }
 
-    private static int Run(MachineOptions options, bool usesTerminal)
+    private static int Run(MachineOptions options, RunSettings settings)
     {
         using Machine machine = Machine.Create(options);
         Timeline.Mark("created");
-        bool raw = usesTerminal && Terminal.OnStandardInput;
+        using ControlServer? control = Listen(machine, settings);
+        bool raw = settings.UsesTerminal && Terminal.OnStandardInput;
         using StopSignals signals = new(machine, raw);
         if (raw)
         {
@@ -43,10 +45,17 @@ internal static class RunCommand
         }
         MachineResult result = machine.Run();
         Terminal.Restore();
+        control?.Dispose();
         // The last lines of a trace come before the line about the end.
         signals.Dispose();
         machine.Dispose();
         return Report(result, signals);
+    }
+
+    private static ControlServer? Listen(Machine machine, RunSettings settings)
+    {
+        if (settings.Name is { } named) ControlPath.MakeFolder(named);
+        return (settings.Name ?? settings.Socket) is { } path ? new ControlServer(machine, path) : null;
     }
 
     private static void OnKey(EscapeCommand command, StopSignals signals)
@@ -64,6 +73,9 @@ internal static class RunCommand
             case EndReason.Stopped when signals.ExitCode != 0:
                 Output.ErrorLine($"microvm: stopped by {signals.By}");
                 return signals.ExitCode;
+            case EndReason.Stopped:
+                Output.ErrorLine($"microvm: {result.Description}");
+                return result.ExitCode;
             case EndReason.DeviceLost:
                 Output.ErrorLine($"microvm: error: the guest was stopped, {result.Description}. The kernel's log says more (dmesg).");
                 return result.ExitCode;

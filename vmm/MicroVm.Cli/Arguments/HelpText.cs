@@ -1,4 +1,5 @@
 using System.Text;
+using MicroVm.Cli.Control;
 
 namespace MicroVm.Cli.Arguments;
 
@@ -14,6 +15,7 @@ internal static class HelpText
 
         Commands:
           run       Boot a guest and end with its exit code
+          ctl       Ask a running machine, or change it
           doctor    Say what this host can do for guests, and what to change
           vfio      Prepare a device of the host for a guest, and give it back
           help      Print this, or the help of a command
@@ -53,6 +55,33 @@ internal static class HelpText
           microvm run --config vm.json --memory 1G --trace virtio-mmio
 
         """;
+
+    internal static string Ctl()
+    {
+        StringBuilder text = new("""
+            Ask a running machine, or change it.
+
+            Usage: microvm ctl NAME|PATH COMMAND [--json]
+
+            NAME is that of 'microvm run --name NAME', PATH that of --api-socket; what has a slash is
+            a path. --json prints the result as JSON.
+
+            Commands:
+
+            """);
+        foreach (ControlCommand command in ControlCommands.All) Append(text, $"  {command.Name}{(command.Form.Length > 0 ? " " + command.Form : "")}", command.Help);
+        return text.Append("""
+
+            Exit codes:
+              0      It was done
+              125    The machine cannot be reached, or it failed there
+              126    A disk could not be used
+              127    The command or its words are wrong
+
+            Example: microvm ctl web list
+
+            """).ToString();
+    }
 
     internal static string Doctor() => Flags("""
         Say what this host can do for guests, what it costs, and what to change.

@@ -1,4 +1,5 @@
 using System.Globalization;
+using MicroVm.Cli.Control;
 
 namespace MicroVm.Cli.Arguments;
 
@@ -32,6 +33,9 @@ internal static class RunOptions
 
         new("trace", "CATEGORIES", "Print each register access to standard error: mmio, pio, all, or\nnames of blocks such as virtio-mmio,uart16550.", static (s, v) => s.Trace = Categories(v)) { Heading = "Diagnostics" },
         new("timeline", "FILE", "Write when each phase of the start was reached, as JSON.", static (s, v) => s.Timeline = Text(v)),
+
+        new("name", "NAME", "Name of the machine: 'microvm ctl NAME' reaches it.", static (s, v) => s.Name = ControlPath.Check(ControlPath.OfName(v.Text, v.Where), v.Where)) { Heading = "Control" },
+        new("api-socket", "PATH", "Control socket of the machine, for 'microvm ctl PATH'. One at most of\nthese two.", static (s, v) => s.Socket = ControlPath.Check(v.Text, v.Where)),
 
         new("config", "FILE", "JSON object with these flags as keys: {\"kernel\": \"vmlinuz\",\n\"cpus\": 2, \"disk\": [\"path=a.img,ro\"]}. Flags override it.", static (s, v) => s.Config = Text(v)) { Heading = "Configuration", FlagOnly = true },
     ];

@@ -22,6 +22,8 @@ internal sealed class RunSettings
     internal ConsoleEndpoint? Console { get; set; }
     internal string[]? Trace { get; set; }
     internal string? Timeline { get; set; }
+    internal string? Socket { get; set; }
+    internal string? Name { get; set; }
     internal string? Config { get; set; }
 
     // Kinds of devices that the configuration file gave: a flag of the kind replaces them.
@@ -49,7 +51,7 @@ internal sealed class RunSettings
     private ConsoleEndpoint SerialOrDefault => Serial ?? (Console == ConsoleEndpoint.StandardIo ? ConsoleEndpoint.None : ConsoleEndpoint.StandardIo);
 
     /// <summary>The machine that was asked for.</summary>
-    /// <exception cref="MicroVmException">There is no kernel, or two devices want standard input.</exception>
+    /// <exception cref="MicroVmException">There is no kernel, two devices want standard input, or the control socket has two places.</exception>
     internal MachineOptions ToOptions()
     {
         if (Kernel is null) throw MicroVmException.Usage("no kernel was given", "--kernel", "Give --kernel FILE, for example /boot/vmlinuz");
@@ -57,6 +59,7 @@ internal sealed class RunSettings
         {
             throw MicroVmException.Usage("two devices cannot share standard input", "--serial stdio --console stdio", "Give one of them none or file=F");
         }
+        if (Name is not null && Socket is not null) throw MicroVmException.Usage("two places for one control socket", "--name and --api-socket", "Give one of them");
         MachineOptions options = new()
         {
             Kernel = Kernel,

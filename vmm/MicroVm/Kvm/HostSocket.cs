@@ -9,17 +9,20 @@ internal static unsafe class HostSocket
     internal const int MaxPath = 107;
     private const int FamilyUnix = 1, Stream = 1, NonBlocking = Libc.O_NONBLOCK | Libc.O_CLOEXEC, NoSignal = 0x4000, ShutWrite = 1, Backlog = 128;
 
-    /// <summary>Listens at a path. A socket left behind by a process that is gone is replaced, anything else is not.</summary>
-    internal static int Listen(string path)
+    /// <summary>Listens at a path. A socket that a process of this user left behind is replaced, anything else is not.</summary>
+    /// <param name="path">At most <see cref="MaxPath"/> bytes.</param>
+    /// <param name="mode">Permissions of the socket, of which the umask takes some away: who may connect.</param>
+    internal static int Listen(string path, int mode = 0x1ff /* 0777 */)
     {
         int fd = Libc.socket(FamilyUnix, Stream | NonBlocking, 0);
         if (fd < 0) return -Libc.Errno;
+        // Before there is a path, so that nobody else connects for a moment.
+        if (Libc.fchmod(fd, mode) != 0) return Closed(fd, -Libc.Errno);
         Address address = Address.Of(path);
-        bool bound = Libc.bind(fd, &address, sizeof(Address)) == 0 || (Libc.Errno == Libc.EADDRINUSE && TryRemoveStale(path) && Libc.bind(fd, &address, sizeof(Address)) == 0);
-        if (bound && Libc.listen(fd, Backlog) == 0) return fd;
-        int error = Libc.Errno;
-        _ = Libc.close(fd);
-        return error == 0 ? -Libc.EADDRINUSE : -error;
+        int error = Libc.bind(fd, &address, sizeof(Address)) == 0 ? 0 : Libc.Errno;
+        if (error == Libc.EADDRINUSE && TryRemoveStale(path)) error = Libc.bind(fd, &address, sizeof(Address)) == 0 ? 0 : Libc.Errno;
+        if (error == 0 && Libc.listen(fd, Backlog) != 0) error = Libc.Errno;
+        return error == 0 ? fd : Closed(fd, -error);
     }
 
     /// <summary>Takes the next connection.</summary>
@@ -37,9 +40,7 @@ internal static unsafe class HostSocket
         if (fd < 0) return -Libc.Errno;
         Address address = Address.Of(path);
         if (Libc.connect(fd, &address, sizeof(Address)) == 0) return fd;
-        int error = Libc.Errno;
-        _ = Libc.close(fd);
-        return -error;
+        return Closed(fd, -Libc.Errno);
     }
 
     /// <summary>Sends some of the bytes; a reader that is gone is an error, not a signal.</summary>
@@ -64,22 +65,28 @@ internal static unsafe class HostSocket
         fixed (byte* p = Libc.Path(path)) _ = Libc.unlink(p);
     }
 
+    private static int Closed(int fd, int error)
+    {
+        _ = Libc.close(fd);
+        return error;
+    }
+
     private static bool TryRemoveStale(string path)
     {
         int other = Connect(path);
         if (other >= 0) Close(other);
         // A file of another kind refuses connections too.
-        if (other != -Libc.ECONNREFUSED || !IsSocket(path)) return false;
+        if (other != -Libc.ECONNREFUSED || !IsOwnSocket(path)) return false;
         Remove(path);
         return true;
     }
 
-    private static bool IsSocket(string path)
+    private static bool IsOwnSocket(string path)
     {
         int fd = Libc.Open(path, Libc.O_PATH | Libc.O_NOFOLLOW);
         if (fd < 0) return false;
         using HostFile file = HostFile.FromDescriptor(fd);
-        return file.TryStatus(out HostFileStatus status, out _) && status.Kind == HostFileKind.Socket;
+        return file.TryStatus(out HostFileStatus status, out _) && status.Kind == HostFileKind.Socket && status.Owner == HostFile.EffectiveUser;
     }
 
     /// <summary><c>struct sockaddr_un</c>.</summary>

@@ -36,6 +36,7 @@ internal static unsafe partial class Libc
     [DllImport("libc")] internal static extern nint pwritev(int fd, IoVec* vector, int count, long offset);
     [DllImport("libc")] internal static extern nint readv(int fd, IoVec* vector, int count);
     [DllImport("libc")] internal static extern nint writev(int fd, IoVec* vector, int count);
+    [DllImport("libc")] internal static extern int fchmod(int fd, int mode);
     [DllImport("libc")] internal static extern int socket(int family, int type, int protocol);
     [DllImport("libc")] internal static extern int bind(int fd, void* address, int length);
     [DllImport("libc")] internal static extern int listen(int fd, int backlog);

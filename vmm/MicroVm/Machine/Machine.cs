@@ -1,6 +1,9 @@
+using MicroVm.Devices;
 using MicroVm.Diagnostics;
 using MicroVm.Events;
 using MicroVm.Kvm;
+using MicroVm.Pci;
+using MicroVm.Virtio.Pci;
 
 namespace MicroVm;
 
@@ -77,6 +80,32 @@ public sealed class Machine : IDisposable, IAsyncDisposable
 
     /// <summary>Presses the power button: a guest with an ACPI button driver shuts itself down.</summary>
     public void PressPowerButton() => _parts.Ged.PressPowerButton();
+
+    /// <summary>The devices that the guest has now; from any thread.</summary>
+    public IReadOnlyList<DeviceInfo> Devices
+    {
+        get
+        {
+            List<DeviceInfo> devices = [];
+            foreach (VirtioMmio mmio in _parts.Virtio) devices.Add(new DeviceInfo(mmio.Device.Id, mmio.Device.Name, $"virtio-mmio[{devices.Count}]"));
+            if (_parts.Pci is not { } pci) return devices;
+            foreach (PciFunction function in pci.Root.Functions)
+            {
+                string? id = function is VirtioPciFunction virtio ? virtio.Common.Core.Device.Id : null;
+                devices.Add(new DeviceInfo(id, function.Name, function.Address.ToString()));
+            }
+            return devices;
+        }
+    }
+
+    /// <summary>vCPUs.</summary>
+    public int Cpus => _parts.Vcpus.Length;
+
+    /// <summary>Bytes of guest memory.</summary>
+    public ulong MemoryBytes => _parts.Memory.Size;
+
+    /// <summary>Times that a vCPU left the guest for this process so far, all vCPUs together; from any thread.</summary>
+    public long Exits => _parts.Vcpus.Sum(static vcpu => vcpu.Exits);
 
     /// <summary>Takes the monitor's own keys out of what is typed for the guest; before <see cref="Run"/>.</summary>
     internal void FilterKeys(EscapeFilter escape)

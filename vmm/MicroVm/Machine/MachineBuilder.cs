@@ -52,6 +52,11 @@ internal sealed class MachineBuilder
         if (options.PciRootPorts is < 0 or > PciHost.MaxRootPorts) throw MicroVmException.Usage("cannot make that many root ports", $"--pci-ports {options.PciRootPorts}", $"Give 0 to {PciHost.MaxRootPorts}");
         if (options.MemoryBytes > MaxMemory) throw MicroVmException.Usage("that is more memory than the machine's map has", $"--memory {options.MemoryBytes >> 30}G", $"Give at most {MaxMemory >> 30}G");
         if (options.MemoryBytes < MinMemory) throw MicroVmException.Usage("that is too little memory", $"--memory {options.MemoryBytes >> 20}M", "Give at least 2M; a Debian kernel needs about 128M");
+        HashSet<string> ids = [];
+        foreach (VirtioOptions device in options.Virtio)
+        {
+            if (device.Id is { } id && !ids.Add(id)) throw MicroVmException.Usage("two devices have one name", $"id={id}", "Give each its own");
+        }
     }
 
     /// <summary>Builds it, or gives back everything that was made so far.</summary>

@@ -13,8 +13,14 @@ internal sealed class PciRoot(AddressSpace mmio, KvmVm vm, EcamArea ecam) : IDis
     private readonly Lock _lock = new();
     private readonly List<PciFunction> _functions = [];
 
-    /// <summary>Functions, in the order in which they were plugged.</summary>
-    internal IReadOnlyList<PciFunction> Functions => _functions;
+    /// <summary>Functions, in the order in which they were plugged; those of this moment.</summary>
+    internal PciFunction[] Functions
+    {
+        get
+        {
+            lock (_lock) return [.. _functions];
+        }
+    }
 
     /// <summary>Configuration space.</summary>
     internal EcamArea Ecam => ecam;

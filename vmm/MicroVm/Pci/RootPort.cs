@@ -49,7 +49,7 @@ internal sealed class RootPort : PciFunction
     private void ResetBelow()
     {
         if (Root is not { } root) return;
-        foreach (PciFunction function in root.Functions.ToArray())
+        foreach (PciFunction function in root.Functions)
         {
             if (function.Address.Bus != Secondary) continue;
             lock (function.Gate) function.Reset();

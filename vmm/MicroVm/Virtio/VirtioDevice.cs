@@ -28,6 +28,9 @@ public abstract class VirtioDevice : IDisposable
     /// <summary>Name in messages.</summary>
     public string Name { get; }
 
+    /// <summary>What the user calls it, or null.</summary>
+    public string? Id { get; internal set; }
+
     /// <summary>Device type.</summary>
     public uint DeviceId { get; }
 

@@ -14,7 +14,14 @@ internal sealed class VirtioFactory(Lazy<EventLoop> loop, OutputPump log)
 {
     /// <summary>Makes a device, which is then the caller's.</summary>
     /// <exception cref="MicroVmException">What the options name cannot be used.</exception>
-    internal VirtioDevice Make(VirtioOptions options) => options switch
+    internal VirtioDevice Make(VirtioOptions options)
+    {
+        VirtioDevice device = Open(options);
+        device.Id = options.Id;
+        return device;
+    }
+
+    private VirtioDevice Open(VirtioOptions options) => options switch
     {
         DiskOptions disk => new VirtioBlockDevice(OpenDisk(disk)),
         NetOptions net => VirtioNetDevice.Open(net),

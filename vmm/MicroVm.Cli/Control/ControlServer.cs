@@ -1,0 +1,137 @@
+using System.Text.Json;
+using MicroVm.Events;
+using MicroVm.Kvm;
+
+namespace MicroVm.Cli.Control;
+
+/// <summary>The control socket of a machine: takes connections, and does one request at a time. Its threads are none of the guest's, and whatever a client does, the guest runs on.</summary>
+internal sealed class ControlServer : IDisposable
+{
+    private const int OwnersOnly = 0x180 /* 0600 */, MaxConnections = 16, StackBytes = 256 << 10, PatienceMilliseconds = 2000;
+
+    private readonly Machine _machine;
+    private readonly string _path;
+    private readonly int _listener;
+    private readonly EventFd _stop = new();
+    private readonly Lock _gate = new();
+    private readonly Thread _thread;
+    private bool _closed;
+    private int _connections, _answering;
+
+    /// <summary>Listens. The socket is its owner's alone (0600).</summary>
+    /// <param name="machine">What is asked.</param>
+    /// <param name="path">Where it is made, and removed from at the end.</param>
+    /// <exception cref="MicroVmException">Something is at the path, or the host refused.</exception>
+    internal ControlServer(Machine machine, string path)
+    {
+        (_machine, _path) = (machine, path);
+        _listener = HostSocket.Listen(path, OwnersOnly);
+        if (_listener < 0)
+        {
+            _stop.Dispose();
+            throw MicroVmException.Refused(FailureKind.Host, "cannot make the control socket", path, -_listener,
+                -_listener == Libc.EADDRINUSE ? "Another machine listens there, or it is no socket of yours: give another path or remove it" : "Check the folder and its permissions");
+        }
+        _thread = new Thread(Accept, StackBytes) { Name = "control", IsBackground = true };
+        _thread.Start();
+    }
+
+    /// <summary>Answers what is being asked, then takes no more and removes the socket. The machine may be disposed of afterwards.</summary>
+    public void Dispose()
+    {
+        lock (_gate)
+        {
+            if (_closed) return;
+            _closed = true;
+        }
+        _ = SpinWait.SpinUntil(() => Volatile.Read(ref _answering) == 0, PatienceMilliseconds);
+        _stop.Signal();
+        _thread.Join();
+        HostSocket.Close(_listener);
+        HostSocket.Remove(_path);
+        _stop.Dispose();
+    }
+
+    private void Accept()
+    {
+        while (true)
+        {
+            HostIo.WaitEither(_listener, Libc.EPOLLIN, _stop.Fd, Libc.EPOLLIN, out bool called, out bool stopped);
+            if (stopped) return;
+            int fd = called ? HostSocket.Accept(_listener) : -Libc.EAGAIN;
+            // No descriptors left: the listener stays ready, and would be asked for ever.
+            if (fd is -Libc.EMFILE or -Libc.ENFILE) Thread.Sleep(100);
+            if (fd >= 0) Begin(fd);
+        }
+    }
+
+    private void Begin(int fd)
+    {
+        if (Interlocked.Increment(ref _connections) <= MaxConnections)
+        {
+            new Thread(() => Serve(fd), StackBytes) { Name = "control-client", IsBackground = true }.Start();
+            return;
+        }
+        Interlocked.Decrement(ref _connections);
+        // A new socket takes this much without waiting for its reader.
+        _ = HostSocket.Send(fd, ControlLine.Of(Refusal(MicroVmException.Host("too many connections to the control socket", $"{MaxConnections}", "Close some"))));
+        HostSocket.Close(fd);
+    }
+
+    private void Serve(int fd)
+    {
+        try
+        {
+            ControlLine line = new(fd);
+            bool open = true;
+            while (open && line.TryRead(out ReadOnlyMemory<byte> request, out MicroVmException? unreadable))
+            {
+                Interlocked.Increment(ref _answering);
+                try
+                {
+                    // After what is no request nobody knows where the next one begins.
+                    open = ControlLine.Send(fd, unreadable is null ? Answer(request.Span) : Refusal(unreadable)) && unreadable is null;
+                }
+                finally
+                {
+                    Interlocked.Decrement(ref _answering);
+                }
+            }
+        }
+        finally
+        {
+            HostSocket.Close(fd);
+            Interlocked.Decrement(ref _connections);
+        }
+    }
+
+    private ControlAnswer Answer(ReadOnlySpan<byte> text)
+    {
+        try
+        {
+            ControlRequest request = JsonSerializer.Deserialize(text, ControlJson.Default.ControlRequest) ?? throw new JsonException();
+            if (request.Arguments.Any(static a => a is null)) throw new JsonException();
+            lock (_gate)
+            {
+                if (_closed) throw MicroVmException.Host("the machine has ended", _path, "Start another");
+                return new ControlAnswer { Ok = true, Result = ControlCommands.Execute(_machine, request) };
+            }
+        }
+        catch (JsonException e)
+        {
+            return Refusal(MicroVmException.Usage("not a request", $"byte {e.BytePositionInLine + 1 ?? 1} of the line", "Give {\"command\": \"list\", \"arguments\": []}"));
+        }
+        catch (MicroVmException e)
+        {
+            return Refusal(e);
+        }
+#pragma warning disable CA1031 // A bug in a command must not take the guest with it.
+        catch (Exception e)
+        {
+            return new ControlAnswer { Error = $"a bug in microvm, {e.GetType().Name}: {e.Message}. Report it.", Code = (int)FailureKind.Host };
+        }
+#pragma warning restore CA1031
+    }
+
+    private static ControlAnswer Refusal(MicroVmException e) => new() { Error = e.Message, Code = (int)e.Kind };
+}
