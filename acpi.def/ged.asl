@@ -3,6 +3,13 @@ fragment
 
 param GedBase : u32 // guest address of block AcpiGed
 param GedIrq : u32  // GSI that announces an event
+param CpuHead : u8  // last of the units that are CPUs, 0 for none
+param MemoryHead : u8 // last of the units that are memory devices, 0 for none
+param SlotHead : u8 // last of the units that are PCI slots, 0 for none
+
+External (\_SB.GED0.SC${CpuHead}, MethodObj)
+External (\_SB.GED0.SM${MemoryHead}, MethodObj)
+External (\_SB.GED0.SP${SlotHead}, MethodObj)
 
 Device (\_SB.PWRB) {
     Name (_HID, EisaId ("PNP0C0C"))
@@ -20,5 +27,13 @@ Device (\_SB.GED0) {
     Method (_EVT, 1, Serialized) {
         Local0 = ESEL                                       // cleared by reading: read once
         If (Local0 & 0x01) { Notify (\_SB.PWRB, 0x80) }     // pressed
+        // Each unit tells what there is to tell of it, and then calls the one before it (docs/hotplug.md).
+        If (Local0 & 0x02) { \_SB.GED0.SC${CpuHead} () }
+        If (Local0 & 0x04) { \_SB.GED0.SM${MemoryHead} () }
+        If (Local0 & 0x08) { \_SB.GED0.SP${SlotHead} () }
     }
+    // There is no unit 0: the ends of the three lists.
+    Method (SC00, 0, NotSerialized) { }
+    Method (SM00, 0, NotSerialized) { }
+    Method (SP00, 0, NotSerialized) { }
 }

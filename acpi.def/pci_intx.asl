@@ -1,4 +1,4 @@
-// Interrupt routing of PCI bus 0 (ACPI 6.5, 6.2.13): pin A of every device is one line, which assigned functions share.
+// Interrupt routing of PCI bus 0 (ACPI 6.5, 6.2.13): pin A of every device is one line, which all functions share.
 fragment
 
 param Gsi : u32 // the line

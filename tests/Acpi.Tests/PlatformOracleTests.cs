@@ -64,6 +64,9 @@ public sealed class PlatformOracleTests
             // Device 31: registers at 0xD001F000, line 35.
             if (device == "VR1F") Assert.Matches(new Regex(@"\[Buffer\] Length 17 =\s+0000: 86 09 00 01 00 F0 01 D0 00 10 00 00 89 06 00 03.*\s+0010: 01 23 00 00 00 79 00"), said);
         }
+        // A memory device: its range is what the registers say, here the fill value in each byte, of which the last address follows.
+        string range = Execute(iasl, @"execute \_SB.MD01._CRS", "-fv", "0x11");
+        Assert.Matches(new Regex(@"\[Buffer\] Length 30 =\s+0000: 8A 2B 00 00 0D 03 00 00 00 00 00 00 00 00 11 11.*\s+0010: 11 11 11 11 11 11 21 22 22 22 22 22 22 22 00 00"), range);
         Assert.Equal(2, Regex.Count(Execute(iasl, @"execute \_S5"), @"\[Integer\] = 0000000000000005"));
         Assert.Contains("= 0000000000000003", Execute(iasl, @"execute \_SB.PEVT.RDPT", "-fv", "3"), StringComparison.Ordinal);
     }
@@ -83,6 +86,17 @@ public sealed class PlatformOracleTests
         iasl.Write("dsdt.aml", PlatformTables.Build(1, 0).Tables["DSDT"]);
         Assert.Matches(new Regex("Notify.*PWRB.*0x80"), Execute(iasl, @"execute \_SB.GED0._EVT 3", "-fv", "1"));
         Assert.DoesNotContain("PWRB", Execute(iasl, @"execute \_SB.GED0._EVT 3", "-fv", "2"), StringComparison.Ordinal);
+    }
+
+    /// <summary>Bits 1 to 3 tell what the units of CPUs, memory devices and slots have to tell: all of it here, as every register reads the fill value.</summary>
+    [OracleFact]
+    public void EventMethodTellsOfEachUnit()
+    {
+        using var iasl = new Iasl();
+        iasl.Write("dsdt.aml", PlatformTables.Build(1, 0).Tables["DSDT"]);
+        string said = Execute(iasl, @"execute \_SB.GED0._EVT 3", "-fv", "0xff");
+        Assert.Equal((4, 6, 4), (Regex.Count(said, @"Notify.*SLOT"), Regex.Count(said, @"Notify.*C00[0-2]"), Regex.Count(said, @"Notify.*MD0[01]")));
+        Assert.DoesNotContain("SLOT", Execute(iasl, @"execute \_SB.GED0._EVT 3", "-fv", "7"), StringComparison.Ordinal);
     }
 
     [OracleFact]

@@ -30,8 +30,19 @@ internal sealed class PlatformTables
             Ged = everything ? new(0xFEB0_0000, 3) : null,
             PvPanicPort = everything ? (ushort)0x505 : null,
             Pci = everything ? new(new(0xE000_0000, 0, 255), 0xC000_0000, 0x1000_0000, 0x40_0000_0000, 0x40_0000_0000) : null,
+            Slots = everything ? [new(0x1_0000, 0xFEB1_0400), new(0x2_0000, 0xFEB1_0410)] : [],
+            PossibleCpus = everything && cpus <= 64 ? cpus + 2 : null,
+            CpuUnits = 0xFEB1_0000,
+            Dimms = everything ? 2 : 0,
+            DimmUnits = 0xFEB1_0500,
+            DimmRanges = 0xFEB1_0580,
             WithRsdt = everything,
         };
+        return Build(platform);
+    }
+
+    public static PlatformTables Build(in AcpiPlatform platform)
+    {
         byte[] bytes = new byte[AcpiTables.RequiredSize(platform)];
         var built = new PlatformTables { Bytes = bytes, Rsdp = AcpiTables.Build(platform, bytes, Address) };
         built.Follow();

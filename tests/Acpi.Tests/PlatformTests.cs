@@ -38,6 +38,39 @@ public sealed class PlatformTests
         Assert.Equal((255, 2), (small, large));
     }
 
+    // Written out by hand from ACPI 6.5, 5.2.32: Debian 12's iasl does not know the table. Linux reads it in tests/lab/cases/24-iommu.sh.
+    [Fact]
+    public void FunctionsBehindTheIommuAreTold()
+    {
+        var platform = new AcpiPlatform
+        {
+            CpuCount = 1, IoApicAddress = 0xFEC0_0000, Sleep = new(0x600, 0x601, 0x602), Pci = new(new(0xE000_0000, 0, 0), 0xC000_0000, 0x1000_0000, 0x40_0000_0000, 0x40_0000_0000),
+            Iommu = 0x0008, BehindIommu = [new(0x0010, 0x0018), new(0x0100, 0x0100)],
+        };
+        byte[] viot = PlatformTables.Build(platform).Tables["VIOT"];
+        byte[] expected =
+        [
+            3, 0, 48, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+            3, 0, 16, 0, 0, 0, 0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+            1, 0, 24, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0x10, 0, 0x18, 0, 48, 0, 0, 0, 0, 0, 0, 0,
+            1, 0, 24, 0, 0x00, 1, 0, 0, 0, 0, 0, 0, 0x00, 1, 0x00, 1, 48, 0, 0, 0, 0, 0, 0, 0,
+        ];
+        Assert.Equal(expected, viot[36..]);
+        Assert.Equal((0, viot.Length), (Sum(viot), BitConverter.ToInt32(viot, 4)));
+    }
+
+    [Fact]
+    public void CpusThatMayComeAreListedAndNotEnabled()
+    {
+        byte[] madt = PlatformTables.Build(2, 0).Tables["APIC"];
+        List<(byte Id, int Flags)> cpus = [];
+        for (int at = 44; at < madt.Length; at += madt[at + 1])
+        {
+            if (madt[at] == 0) cpus.Add((madt[at + 3], BitConverter.ToInt32(madt, at + 4)));
+        }
+        Assert.Equal([(0, 1), (1, 1), (2, 2), (3, 2)], cpus);
+    }
+
     [Fact]
     public void BuildAllocatesNothing()
     {

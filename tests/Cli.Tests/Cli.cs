@@ -36,6 +36,16 @@ internal static class Cli
     /// <summary>Runs <c>"$0" "$@"</c> surrounded by shell: redirections, limits.</summary>
     internal static Ran Shell(string script, params string[] args) => Start("/bin/sh", ["-c", script, Program, .. args]);
 
+    /// <summary>Copies of the program and of a kernel that any user can run: the tests may lie in a folder of root's.</summary>
+    internal static (string Program, string Kernel) ForAnyUser(string kernel)
+    {
+        string program = Path.Combine(Scratch, "microvm"), copy = Path.Combine(Scratch, "any-user.elf");
+        System.IO.File.Copy(Program, program, overwrite: true);
+        System.IO.File.Copy(kernel, copy, overwrite: true);
+        Assert.Equal(0, Shell("chmod a+rx \"$1\" \"$2\" \"$3\"", Scratch, program, copy).Code);
+        return (program, copy);
+    }
+
     /// <summary>A file with <paramref name="text"/>.</summary>
     internal static string File(string name, string text)
     {

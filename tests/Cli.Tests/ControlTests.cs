@@ -32,11 +32,36 @@ public sealed class ControlTests : IDisposable
         Assert.Matches(@"(?m)^data +virtio-block +01:00\.0$", Cli.Run("ctl", socket, "list").Out);
         Assert.Equal("data", JsonNode.Parse(Cli.Run("ctl", socket, "list", "--json").Out)![2]!["id"]!.GetValue<string>());
         Assert.Equal(4 << 20, JsonNode.Parse(Cli.Run("ctl", socket, "info", "--json").Out)!["memoryBytes"]!.GetValue<int>());
+        Assert.StartsWith("TRANSLATION\n", Cli.Run("ctl", socket, "explain", "gpa", "0x100000").Out, StringComparison.Ordinal);
+        Assert.Equal(Cli.Run("explain", socket, "--gpa", "0x100000").Out, Cli.Run("ctl", socket, "explain", "gpa", "0x100000").Out);
         Assert.Equal(new Ran(0, "", ""), Cli.Run("ctl", socket, "power-button"));
         Assert.Equal(new Ran(0, "", ""), Cli.Run("ctl", socket, "stop"));
         Assert.True(machine.WaitForExit(10_000));
         Assert.Equal((125, "microvm: stopped over the control socket\n"), (machine.ExitCode, machine.StandardError.ReadToEnd()));
         Assert.False(File.Exists(socket));
+    }
+
+    [KvmFact]
+    public void A_dimm_that_the_guest_does_not_answer_for_stays_and_is_listed()
+    {
+        string socket = Path.Combine(_folder, "s");
+        _ = Start("--api-socket", socket, "--max-memory", "1G");
+        Assert.Matches("^microvm: error: the guest has not answered, dimm0: 0.2 s\\. It stays plugged in", Cli.Run("ctl", socket, "add", "--memory", "256M", "--wait", "0.2").ErrorLine());
+        Assert.Matches("^microvm: error: the guest has not answered, data: 0.2 s\\.", Cli.Run("ctl", socket, "add", "--memory=128M,id=data", "--wait", "0.2").ErrorLine());
+        Assert.Equal("id     kind       place\ndimm0  dimm 256M  0x100000000\ndata   dimm 128M  0x140000000\n", Cli.Run("ctl", socket, "list").Out);
+        Assert.Equal(384 << 20, JsonNode.Parse(Cli.Run("ctl", socket, "memory", "--json").Out)!["dimmBytes"]!.GetValue<int>());
+        foreach ((string error, string[] words) in new (string, string[])[]
+        {
+            ("two devices have one name, id=data.", ["add", "--memory", "128M,id=data"]), ("add takes one DIMM, --memory 2G.", ["add", "--memory", "1G", "--memory", "2G"]),
+            ("add takes one device, 2 were given.", ["add", "--rng", "--memory", "128M"]), ("the machine cannot have that much memory, 1024 MiB more. Give at most 512M,", ["add", "--memory", "1G"]),
+            ("unknown part 'size' of a DIMM", ["add", "--memory", "size=1G"]), ("there is no such device in a PCI slot, dimm1.", ["remove", "dimm1"]),
+            ("memory is not pulled: the guest would lose what lies in it, 0x140000000.", ["remove", "0x140000000", "--force"]), ("nothing can be plugged in or out, the machine has no root ports.", ["add", "--rng"]),
+        })
+        {
+            Ran ran = Cli.Run(["ctl", socket, .. words]);
+            Assert.Contains(error, ran.ErrorLine(), StringComparison.Ordinal);
+            Assert.Equal(127, ran.Code);
+        }
     }
 
     [KvmFact]
@@ -90,28 +115,78 @@ public sealed class ControlTests : IDisposable
     }
 
     [KvmFact]
-    public void A_path_that_is_taken_is_refused_and_left_alone()
+    public void A2_a_path_that_is_taken_is_refused_and_left_alone()
     {
-        string file = Path.Combine(_folder, "file"), link = Path.Combine(_folder, "link"), socket = Path.Combine(_folder, "s"), stale = Path.Combine(_folder, "stale");
+        string file = At("file"), folder = Directory.CreateDirectory(At("folder")).FullName, socket = At("s"), stale = At("stale"), others = At("others");
         File.WriteAllText(file, "mine");
-        File.CreateSymbolicLink(link, Path.Combine(_folder, "nowhere"));
+        LeaveStale(stale);
+        LeaveStale(others);
+        Assert.Equal(0, Cli.Shell("chown 65534 \"$1\"", others).Code);
+        string[] links = [.. new[] { At("nowhere"), file, stale, socket }.Select((target, i) => File.CreateSymbolicLink(At($"link{i}"), target).FullName)];
         _ = Start("--api-socket", socket);
-        foreach (string path in new[] { file, link, socket })
+        string[] taken = [file, folder, socket, others, .. links];
+        string before = Listing();
+        foreach (string path in taken)
         {
-            Ran ran = Cli.Run("run", "--kernel", Guests.Path("halt.elf"), "--memory", "4M", "--api-socket", path);
-            Assert.Equal(125, ran.Code);
-            Assert.Contains("cannot make the control socket", ran.ErrorLine(), StringComparison.Ordinal);
+            string error = Refused(125, path);
+            Assert.Contains("cannot make the control socket", error, StringComparison.Ordinal);
+            Assert.Contains("give another path or remove it", error, StringComparison.Ordinal);
         }
+        Assert.Equal(before, Listing());
         Assert.Equal("mine", File.ReadAllText(file));
-        Assert.Equal(127, Cli.Run("run", "--kernel", "k", "--api-socket", "/tmp/" + new string('a', 110)).Code);
-        // One that a killed machine left behind is replaced.
-        Process killed = Start("--api-socket", stale);
-        killed.Kill();
-        killed.WaitForExit();
-        Assert.True(File.Exists(stale));
+        Assert.Equal(0, Cli.Run("ctl", socket, "info").Code);
+    }
+
+    [KvmFact]
+    public void A2_a_socket_that_a_killed_machine_left_behind_is_replaced()
+    {
+        string stale = At("stale");
+        LeaveStale(stale);
         _ = Start("--api-socket", stale);
         Assert.Equal(0, Cli.Run("ctl", stale, "info").Code);
     }
+
+    [KvmFact]
+    public void A2_a_path_has_at_most_107_bytes_whatever_its_characters()
+    {
+        string longest = At(new string('a', 105 - Encoding.UTF8.GetByteCount(_folder) - 1) + "\u00e9"), longer = longest + "b";
+        Assert.Equal(107, Encoding.UTF8.GetByteCount(longest));
+        _ = Start("--api-socket", longest);
+        Assert.Equal(0, Cli.Run("ctl", longest, "info").Code);
+        Assert.Contains("at most 107 bytes", Refused(127, longer), StringComparison.Ordinal);
+        // Nor is it cut to what fits, and another socket found there.
+        Assert.Equal(127, Cli.Run("ctl", longer, "info").Code);
+        Ran ran = Cli.Run("run", "--kernel", Guests.Path("halt.elf"), "--memory", "4M", "--serial", "none", "--net", $"socket={longer}");
+        Assert.Equal(125, ran.Code);
+        Assert.Contains("of at most 107 bytes", ran.ErrorLine(), StringComparison.Ordinal);
+    }
+
+    [KvmFact]
+    public void A2_a_folder_that_is_not_there_or_cannot_be_written_is_said_to_be_it()
+    {
+        string file = At("file");
+        File.WriteAllText(file, "");
+        foreach (string path in new[] { At("none/s"), file + "/s", "/proc/s" }) Assert.Contains("Check the folder and its permissions", Refused(125, path), StringComparison.Ordinal);
+    }
+
+    private string At(string name) => Path.Combine(_folder, name);
+
+    private static string Refused(int code, string path)
+    {
+        Ran ran = Cli.Run("run", "--kernel", Guests.Path("halt.elf"), "--memory", "4M", "--serial", "none", "--api-socket", path);
+        Assert.Equal(code, ran.Code);
+        return ran.ErrorLine();
+    }
+
+    private void LeaveStale(string path)
+    {
+        Process killed = Start("--api-socket", path);
+        killed.Kill();
+        killed.WaitForExit();
+        Assert.True(File.Exists(path));
+    }
+
+    private string Listing() => Cli.Shell("ls -lin \"$1\"", _folder).Out;
 
     private Process Start(params string[] args)
     {

@@ -42,14 +42,54 @@ public class ImageTests
     [KvmFact]
     public void Missing_initrd() => Fails("missing", "--kernel", Guest, "--initrd", "missing");
 
-    [KvmFact]
-    public void Initrd_larger_than_memory() => Fails("huge-initrd", "--kernel", Guest, "--memory", "64M", "--initrd", Sparse("huge-initrd", 128L << 20));
+    [KvmTheory]
+    [InlineData("64M", 128L << 20, "Give at least --memory 130M.")]
+    [InlineData("64M", 64L << 20, "Give at least --memory 66M.")]
+    [InlineData("5G", 3L << 30, "Give a smaller one.")] // below the hole there are never more than 3 GiB
+    public void Initrd_that_memory_has_no_room_for(string memory, long size, string remedy) => Fails(remedy, "--kernel", Guest, "--memory", memory, "--initrd", Sparse("huge-initrd", size));
 
     [KvmFact]
     public void Missing_disk() => Fails("missing.img", "--kernel", Guest, "--disk", "path=missing.img");
 
     [KvmFact]
     public void Disk_that_is_a_directory() => Fails(Cli.Scratch, "--kernel", Guest, "--disk", $"path={Cli.Scratch}");
+
+    // Disks are opened before KVM is, so that none of these needs the right to it. The commands stand before the program's name.
+    [KvmTheory]
+    [InlineData("chmod 444 \"$D\"; exec setpriv --reuid 65534 --regid 65534 --clear-groups", "Permission denied")]
+    [InlineData("exec unshare -m sh -c 'mount --bind \"$D\" \"$D\" && mount -o remount,bind,ro \"$D\" && exec \"$0\" \"$@\"'", "Read-only file system")]
+    [InlineData("exec unshare -m sh -c 'mount -t tmpfs none /mnt && cp \"$D\" /mnt/i && mount -o remount,ro /mnt && mount --bind /mnt/i \"$D\" && exec \"$0\" \"$@\"'", "Read-only file system")]
+    public void Disk_that_the_host_lets_be_read_only_says_so_and_works_read_only(string host, string why)
+    {
+        (string program, string kernel) = Cli.ForAnyUser(Guest);
+        string disk = Cli.File("read-only.img", new string('\0', 4096));
+        Ran writable = On($"path={disk}"), readOnly = On($"path={disk},ro");
+        Assert.Equal(126, writable.Code);
+        Assert.Contains($"cannot open the disk image, {disk}: {why}. Give yourself write permission, or add ,ro to the disk.", writable.ErrorLine(), StringComparison.Ordinal);
+        // With ,ro it is opened; the one without rights is refused KVM then, which is another story.
+        Assert.DoesNotContain("disk", readOnly.Error, StringComparison.Ordinal);
+        Assert.Contains(readOnly.Code, new[] { 42, 125 });
+
+        Ran On(string parts) => Cli.Shell($"D={disk}; export D; {host} \"$@\"", program, "run", "--serial", "none", "--kernel", kernel, "--disk", parts);
+    }
+
+    [LoopFact]
+    public void Block_device_that_is_read_only_says_so_and_works_read_only()
+    {
+        string image = Sparse("device.img", 1 << 20);
+        string device = Cli.Shell("losetup -r --show -f \"$1\"", image).Out.TrimEnd();
+        try
+        {
+            Ran ran = Cli.Run("run", "--serial", "none", "--kernel", Guest, "--disk", $"path={device}");
+            Assert.Equal(126, ran.Code);
+            Assert.Contains("Give yourself write permission, or add ,ro to the disk.", ran.ErrorLine(), StringComparison.Ordinal);
+            Assert.Equal(42, Cli.Run("run", "--serial", "none", "--kernel", Guest, "--disk", $"path={device},ro").Code);
+        }
+        finally
+        {
+            _ = Cli.Shell("losetup -d \"$1\"", device);
+        }
+    }
 
     [KvmFact]
     public void Command_line_that_is_too_long()
@@ -93,4 +133,11 @@ public class ImageTests
         file.SetLength(length);
         return path;
     }
+}
+
+/// <summary>A test that makes a loop device.</summary>
+[AttributeUsage(AttributeTargets.Method)]
+internal sealed class LoopFactAttribute : FactAttribute
+{
+    public LoopFactAttribute() => Skip = !Guests.HasKvm ? "no /dev/kvm here" : Cli.Shell("losetup -f").Code != 0 ? "no loop devices here" : null;
 }

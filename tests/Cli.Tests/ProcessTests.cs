@@ -22,6 +22,7 @@ public class ProcessTests
         Ran ran = Cli.Run("run", "--kernel", Triple, "--serial", "none");
         Assert.Equal(123, ran.Code);
         Assert.Contains("rip 0000000000100007", ran.Error, StringComparison.Ordinal);
+        Assert.Matches("=> 0000000000100007  ud2\n.*  nop\n.*  pause\n.*  xchg ecx,eax\n", ran.Error);
         Assert.StartsWith("microvm: error: the guest crashed: triple fault", ran.Error.TrimEnd('\n').Split('\n')[^1], StringComparison.Ordinal);
     }
 
@@ -40,6 +41,8 @@ public class ProcessTests
     [InlineData("exec \"$0\" \"$@\" <&-")]
     [InlineData("exec \"$0\" \"$@\" >&-")]
     [InlineData("exec \"$0\" \"$@\" <&- >&- 2>&-")]
+    [InlineData("exec \"$0\" \"$@\" </")] // cannot be read
+    [InlineData("exec \"$0\" \"$@\" </dev/zero")] // never ends
     [InlineData("exec \"$0\" \"$@\" >/dev/full")]
     public void Closed_descriptors_do_not_matter_to_the_guest(string script) =>
         Assert.Equal(GuestCode, Cli.Shell(script, "run", "--kernel", Hello).Code);
@@ -53,10 +56,28 @@ public class ProcessTests
         Assert.Equal("0\n", Cli.Shell("{ sleep 0.2; \"$0\" \"$@\"; echo $? >&2; } | true", "run", "--help").Error);
 
     [KvmFact]
+    public void Without_the_right_to_KVM_without_it_and_with_something_else_in_its_place()
+    {
+        (string Script, string Expected)[] hosts =
+        [
+            ("exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"", "cannot use KVM, /dev/kvm: Permission denied. Join the group kvm"),
+            ("exec unshare -m sh -c 'mount -t tmpfs none /dev && exec \"$0\" \"$@\"' \"$@\"", "cannot use KVM, /dev/kvm: No such file or directory. Load kvm_intel or kvm_amd"),
+            ("exec unshare -m sh -c 'mount --bind /dev/null /dev/kvm && exec \"$0\" \"$@\"' \"$@\"", "cannot make a virtual machine, KVM_CREATE_VM"),
+        ];
+        (string program, string kernel) = Cli.ForAnyUser(OnePage);
+        foreach ((string script, string expected) in hosts)
+        {
+            Ran ran = Cli.Shell(script, program, "run", "--kernel", kernel);
+            Assert.Equal(125, ran.Code);
+            Assert.Contains(expected, ran.ErrorLine(), StringComparison.Ordinal);
+        }
+    }
+
+    [KvmFact]
     public void R2_too_few_descriptors_are_an_error_that_says_so()
     {
         string[] disks = ["--disk", $"path={Cli.File("disk.img", new string('\0', 4096))},ro", "--rng", "--console", $"file={Path.Combine(Cli.Scratch, "out")}"];
-        for (int limit = 6; limit <= 60; limit += limit < 30 ? 1 : 5)
+        for (int limit = 4; limit <= 60; limit += limit < 30 ? 1 : 5)
         {
             Ran ran = Cli.Shell($"ulimit -n {limit}; exec \"$0\" \"$@\"", ["run", "--kernel", OnePage, .. disks]);
             if (ran.Code == GuestCode) continue;

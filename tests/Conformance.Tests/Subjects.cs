@@ -2,13 +2,18 @@ using MicroVm.Bus;
 using MicroVm.Devices;
 using MicroVm.Diagnostics;
 using MicroVm.Events;
+using MicroVm.Hotplug;
 using MicroVm.Interrupts;
 using MicroVm.Kvm;
 using MicroVm.Memory;
 using MicroVm.Pci;
 using MicroVm.Vfio;
 using MicroVm.Virtio;
+using MicroVm.Virtio.Block;
+using MicroVm.Virtio.Mem;
 using MicroVm.Virtio.Net;
+using MicroVm.Virtio.Iommu;
+using MicroVm.Virtio.Pmem;
 using MicroVm.Virtio.Transport;
 
 namespace MicroVm.Conformance.Tests;
@@ -44,6 +49,13 @@ internal static class Subjects
     private static readonly Dictionary<string, Func<Subject>> Factories = new()
     {
         ["AcpiGed"] = static () => OnLine(3, static line => new AcpiGed(line)),
+        ["AcpiUnit"] = static () =>
+        {
+            HotplugUnits all = new(new AddressSpace("mmio"), new GuestErrors(null));
+            HotplugUnit unit = all.Add(UnitKind.Slot, 0);
+            return new Subject(unit.Registers) { Page = unit.Page, Owned = [all] };
+        },
+        ["AcpiMemory"] = static () => OnPage(AcpiMemory.Size, static page => new AcpiMemory(page)),
         ["AcpiSleep"] = static () => new Subject(new AcpiSleep(new Power())),
         ["ExitPort"] = static () => new Subject(new ExitPort(new Power())),
         ["PvPanic"] = static () => new Subject(new PvPanic(new Power())),
@@ -55,9 +67,15 @@ internal static class Subjects
             Subject uart = OnLine(1, line => new Uart16550(line, nowhere));
             return uart with { Owned = [.. uart.Owned, nowhere] };
         },
-        ["VirtioBlockConfig"] = static () => new Subject(new VirtioBlockConfig(0x0102_0304_0506, 254)),
-        ["VirtioConsoleConfig"] = static () => new Subject(new VirtioConsoleConfig(80, 25, null)),
-        ["VirtioNetConfig"] = static () => new Subject(new VirtioNetConfig(new MacAddress(0x5634_1200_5452), 1500)),
+        ["VirtioBalloonConfig"] = static () => new Subject(new VirtioBalloonConfig(1024)),
+        ["VirtioBlockConfig"] = static () => Block(),
+        ["VirtioConsoleConfig"] = static () => new Subject(new VirtioConsoleConfig(80, 25, 3, null)),
+        ["VirtioMemConfig"] = static () => new Subject(new VirtioMemConfig(new PluggedBlocks(256 << 20, 2 << 20), 64 << 20)),
+        ["VirtioPmemConfig"] = static () => Pmem(),
+        ["VirtioNetConfig"] = static () => new Subject(new VirtioNetConfig(new MacAddress(0x5634_1200_5452), 1500, 3)),
+        ["VhostUserBlockConfig"] = static () => new Subject(new VhostUserBlockConfig(new byte[VhostUserBlockConfig.Size], 1)),
+        ["VirtioFsConfig"] = static () => new Subject(new VirtioFsConfig("share", 1)),
+        ["VirtioIommuConfig"] = static () => new Subject(new VirtioIommuConfig(new IommuTable(Memory()))),
         ["VirtioVsockConfig"] = static () => new Subject(new VirtioVsockConfig(3)),
         ["VirtioMmio"] = static () =>
         {
@@ -68,12 +86,12 @@ internal static class Subjects
         },
         ["PciHeader0"] = static () => OnPage(PciHeader0.Size, static page => new PciHeader0(Card, page)),
         ["PciHeader1"] = static () => OnPage(PciHeader1.Size, static page => new PciHeader1(Card, 0, 1, static () => { }, page)),
-        ["PciPowerCap"] = static () => OnPage(PciPowerCap.Size, static page => new PciPowerCap(page)),
-        ["PciExpressCap"] = static () => OnPage(PciExpressCap.Size, static page => new PciExpressCap(PciExpressType.RootPort, 3, page)),
-        ["VfioPowerCap"] = static () => OnPage(VfioPowerCap.Size, static page => new VfioPowerCap(new VfioConfig(new Hardware()), 0x40, page)),
-        ["VfioExpressCap"] = static () => OnPage(VfioExpressCap.Size, static page => new VfioExpressCap(new VfioConfig(new Hardware()), 0x60, true, static () => { }, page)),
-        ["PciMsiCap"] = static () => OnPage(PciMsiCap.Size, static page => new PciMsiCap(new InterruptRouter(null!, 0), page)),
-        ["PciMsixCap"] = static () => OnPage(PciMsixCap.Size, static page => new PciMsixCap(Table(), 0x1000, 0x3800, page)),
+        ["PciPowerCap"] = static () => OnPage(PciPowerCap.Size, static page => new PciPowerCap(new CapabilityPlace(0, page))),
+        ["PciExpressCap"] = static () => OnPage(PciExpressCap.Size, static page => new PciExpressCap(PciExpressType.RootPort, 3, new CapabilityPlace(0, page))),
+        ["VfioPowerCap"] = static () => OnPage(VfioPowerCap.Size, static page => new VfioPowerCap(new VfioConfig(new Hardware()), 0x40, new CapabilityPlace(0, page))),
+        ["VfioExpressCap"] = static () => OnPage(VfioExpressCap.Size, static page => new VfioExpressCap(new VfioConfig(new Hardware()), 0x60, true, static () => { }, new CapabilityPlace(0, page))),
+        ["PciMsiCap"] = static () => OnPage(PciMsiCap.Size, static page => new PciMsiCap(new InterruptRouter(null!, 0), new CapabilityPlace(0, page))),
+        ["PciMsixCap"] = static () => OnPage(PciMsixCap.Size, static page => new PciMsixCap(Table(), 0x1000, 0x3800, new CapabilityPlace(0, page))),
         ["MsixEntry"] = static () => OnPage(MsixEntry.Size, static page => new MsixEntry(page)),
         ["MsixPba"] = static () => new Subject(new MsixPba(Table())),
         ["VirtioPciCommon"] = static () =>
@@ -83,12 +101,21 @@ internal static class Subjects
         },
         ["VirtioPciNotify"] = static () => Common(new ResidentPage(0x1000), static common => new VirtioPciNotify(common.Core)),
         ["VirtioPciIsr"] = static () => new Subject(new VirtioPciIsr()),
-        ["VirtioPciCap"] = static () => OnPage(VirtioPciCap.Size, static page => new VirtioPciCap(VirtioPciCapType.Isr, 0x3000, 4, page)),
-        ["VirtioPciNotifyCap"] = static () => OnPage(VirtioPciNotifyCap.Size, static page => new VirtioPciNotifyCap(8, page)),
-        ["VirtioPciWindowCap"] = static () => OnPage(VirtioPciWindowCap.Size, static page => new VirtioPciWindowCap(new VirtioPciIsr(), page)),
+        ["VirtioPciCap"] = static () => OnPage(VirtioPciCap.Size, static page => new VirtioPciCap(VirtioPciCapType.Isr, 0x3000, 4, new CapabilityPlace(0, page))),
+        ["VirtioPciNotifyCap"] = static () => OnPage(VirtioPciNotifyCap.Size, static page => new VirtioPciNotifyCap(8, new CapabilityPlace(0, page))),
+        ["VirtioPciWindowCap"] = static () => OnPage(VirtioPciWindowCap.Size, static page => new VirtioPciWindowCap(new VirtioPciIsr(), new CapabilityPlace(0, page))),
     };
 
     private static PciIdentity Card => new(0x1af4, 0x1042, 0x018000, 1, 0x1af4, 2, 1);
+
+    private static Subject Block()
+    {
+        string path = Path.GetTempFileName();
+        File.WriteAllBytes(path, new byte[1 << 20]);
+        FileBackend disk = FileBackend.Open(path, readOnly: false);
+        File.Delete(path);
+        return new Subject(new VirtioBlockConfig(disk, 4)) { Owned = [disk] };
+    }
 
     private static Subject OnPage(uint size, Func<ResidentPage, IRegisterBlock> make)
     {
@@ -102,7 +129,7 @@ internal static class Subjects
     private static Subject Common(ResidentPage page, Func<VirtioPciCommon, IRegisterBlock> block)
     {
         GuestMemory memory = Memory();
-        VirtioPciCommon common = new(block => new TransportCore(block, 0, new Idle(), memory, new GuestErrors(null)), Table(), new VirtioPciIsr(), page);
+        VirtioPciCommon common = new(block => new TransportCore(block, 0, new Idle(), memory, new GuestErrors(null)), Table(), new VirtioPciIsr(), hasLine: true, page);
         return new Subject(block(common)) { Owned = [common.Core, memory] };
     }
 
@@ -110,6 +137,15 @@ internal static class Subjects
     {
         InterruptLine line = new(gsi);
         return new Subject(make(line)) { Owned = [line] };
+    }
+
+    private static Subject Pmem()
+    {
+        string path = Path.GetTempFileName();
+        using (FileStream stream = File.OpenWrite(path)) stream.SetLength(2 << 20);
+        PmemFile file = PmemFile.Open(path, readOnly: false);
+        File.Delete(path);
+        return new Subject(new VirtioPmemConfig(file)) { Owned = [file] };
     }
 
     private static GuestMemory Memory() => GuestMemory.Allocate(1 << 20, 1 << 20, 1ul << 32);
@@ -128,7 +164,7 @@ internal static class Subjects
     }
 
     /// <summary>A virtio device of two queues that does nothing.</summary>
-    private sealed class Idle() : VirtioDevice("idle", VirtioConsole.DeviceId, 3, VirtioConsole.QueueSizes, new VirtioConsoleConfig(132, 50, null))
+    private sealed class Idle() : VirtioDevice("idle", VirtioConsole.DeviceId, 3, VirtioConsole.QueueSizes[..2], new VirtioConsoleConfig(132, 50, 1, null))
     {
         public override void Activate(in ActivationContext context) { }
 

@@ -1,5 +1,6 @@
 using MicroVm.Bus;
 using MicroVm.Snapshot;
+using MicroVm.Tests;
 
 namespace MicroVm.Conformance.Tests;
 
@@ -127,15 +128,8 @@ public sealed class TrafficTests
         int each = 1_000_000 / all.Length + 1;
         foreach (Subject s in all)
         {
-            // The runtime allocates when it compiles a loop that is running or first loads a type; code that allocates does so in every round.
-            long least = long.MaxValue;
-            for (int round = 0; round < 4 && least != 0; round++)
-            {
-                uint starts = s.Starts is null ? uint.MaxValue : s.Register(s.Starts).Offset;
-                long before = GC.GetAllocatedBytesForCurrentThread();
-                Run(s, starts, each);
-                least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
-            }
+            uint starts = s.Starts is null ? uint.MaxValue : s.Register(s.Starts).Offset;
+            long least = Allocations.Least(() => Run(s, starts, each));
             Assert.True(least == 0, $"{s.Info.Name} allocates: {least} bytes in {each} accesses");
         }
     }

@@ -40,6 +40,17 @@ public sealed class BehaviourTests
     }
 
     [Fact]
+    public void Bits_that_nothing_raises_are_cleared_without_an_effect()
+    {
+        EmittedBlock b = _merging.Value;
+        Assert.Equal("Ok", b.Write(0x8, 8, 0x1122_3344_5566_77));
+        byte[] before = b.Save();
+        Assert.Equal("Ok", b.Write(0x7, 1, 0xff));
+        Assert.Equal("Ok 0x0", b.Read(0x7, 1));
+        Assert.Equal(before, b.Save()); // the register that is declared next, too
+    }
+
+    [Fact]
     public void Arrays_of_bytes_are_bytes()
     {
         EmittedBlock b = _merging.Value;

@@ -1,4 +1,7 @@
-/* Runs into an address where there is no memory and no device: nothing can be fetched there. */
+/* Jumps to the address that is the command line (0xd0000000), with 42 in al and RAM at eax: a register page that is
+   fetched from has its bytes run as instructions. */
 #include "guest.inc"
-_start: mov     $0xd0000000, %eax
-        jmp     *%eax
+        .set    RAM, 0x200000 + OK
+_start: number_from_command_line 0xd0000000
+        mov     $RAM, %eax
+        jmp     *%ecx

@@ -50,6 +50,11 @@ find_kernel() {
     else
         [[ $1 != */* ]] || die "no kernel at $1. Name a file, or a Debian package such as linux-image-amd64."
         resolve_package "$1"
+        if [[ ! -d $cache/kernels/${resolved/=/-} ]]; then
+            # The mirror keeps the newest version only: an old index names files that are gone.
+            with_apt apt-get -qq update || true
+            resolve_package "$1"
+        fi
         build_once "kernels/${resolved/=/-}" download_kernel "$resolved"
         kernel_id=$resolved
     fi

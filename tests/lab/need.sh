@@ -19,10 +19,15 @@ need() {
         [[ $what == /* && -e $what ]] || command -v "$what" >/dev/null || packages+=("${item#*:}")
     done
     (( ${#packages[@]} == 0 )) && return
+    (( EUID == 0 )) || die "root is needed to install: ${packages[*]}. Install them yourself, or start this as root."
     say "${0##*/}: installing ${packages[*]}"
-    apt_known "${packages[@]}" || with_apt apt-get -qq update || die "apt-get update failed. Look at /etc/apt/sources.list*."
-    with_apt apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends "${packages[@]}" >/dev/null ||
-        die "apt-get install ${packages[*]} failed. Try it by hand."
+    apt_install "${packages[@]}" && return
+    # The index is missing, or names versions that the mirror no longer has.
+    with_apt apt-get -qq update || die "apt-get update failed. Look at /etc/apt/sources.list*."
+    apt_install "${packages[@]}" || { say "$apt_said"; die "apt-get install ${packages[*]} failed. Try it by hand."; }
 }
+
+# What apt says is shown only if it fails for good.
+apt_install() { apt_said=$(with_apt apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends "$@" 2>&1); }
 
 apt_known() { apt-cache show "$@" >/dev/null 2>&1; }

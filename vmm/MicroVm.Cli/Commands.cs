@@ -5,10 +5,7 @@ namespace MicroVm.Cli;
 /// <summary>The first word chooses what to do.</summary>
 internal static class Commands
 {
-    private static readonly string[] Names = ["run", "ctl", "doctor", "vfio", "help"];
-
-    /// <summary>Version of this program.</summary>
-    internal static string Version => typeof(Commands).Assembly.GetName().Version?.ToString(3) ?? "unknown";
+    private static readonly string[] Names = ["run", "ctl", "explain", "doctor", "vfio", "help"];
 
     internal static int Dispatch(string[] args)
     {
@@ -17,6 +14,7 @@ internal static class Commands
         {
             case "run": return RunCommand.Execute(args);
             case "ctl": return CtlCommand.Execute(args);
+            case "explain": return ExplainCommand.Execute(args);
             case "doctor": return DoctorCommand.Execute(args);
             case "vfio": return VfioCommand.Execute(args);
             case "help": return Help(args.Length > 1 ? args[1] : null);
@@ -33,6 +31,7 @@ internal static class Commands
             null or "help" => HelpText.Overview(),
             "run" => HelpText.Run(),
             "ctl" => HelpText.Ctl(),
+            "explain" => HelpText.Explain(),
             "doctor" => HelpText.Doctor(),
             "vfio" => HelpText.Vfio(),
             _ => throw Unknown(command),
@@ -42,7 +41,7 @@ internal static class Commands
 
     private static int PrintVersion()
     {
-        Output.Out($"microvm {Version}\n");
+        Output.Out($"microvm {ProductVersion.Text}\n");
         return ExitCodes.Success;
     }
 

@@ -1,7 +1,8 @@
 using System.Text;
 using System.Text.Json;
-using System.Text.Json.Nodes;
 using MicroVm.Cli.Control;
+using MicroVm.Cli.Explain;
+using MicroVm.Diagnostics;
 using MicroVm.Kvm;
 
 namespace MicroVm.Cli;
@@ -20,27 +21,46 @@ internal static class CtlCommand
         }
         string[] words = [.. args.Skip(1).Where(static a => a != "--json")];
         if (words.Length < 2) throw MicroVmException.Usage("nothing to ask", "microvm ctl", "Give the machine and a command: microvm ctl NAME list");
-        string path = ControlPath.Check(ControlPath.Of(words[0], $"ctl {words[0]}"), $"ctl {words[0]}");
-        ControlAnswer answer = Ask(path, new ControlRequest { Command = words[1], Arguments = words[2..] });
-        if (!answer.Ok)
-        {
-            Output.ErrorLine($"microvm: error: {answer.Error}");
-            return answer.Code ?? (int)FailureKind.Host;
-        }
-        if (answer.Result is { } result) Output.Out(args.Contains("--json") ? result.ToJsonString() + "\n" : Text(result));
+        Func<object, byte[]> print = args.Contains("--json") ? Json : words[1] == "explain" ? static result => Encoding.UTF8.GetBytes(PictureText.Of(PictureJson.Read(result))) : static result => Encoding.UTF8.GetBytes(Text(result));
+        return Execute(words[0], new ControlRequest { Command = words[1], Arguments = words[2..] }, print);
+    }
+
+    /// <summary>Asks a machine and prints what it answers; the exit code.</summary>
+    /// <param name="machine">Its name or the path of its socket.</param>
+    /// <param name="request">What to ask.</param>
+    /// <param name="print">Makes text of the result.</param>
+    internal static int Execute(string machine, ControlRequest request, Func<object, byte[]> print)
+    {
+        ControlAnswer answer = Ask(machine, request);
+        if (!answer.Ok) return Refused(answer);
+        if (answer.Result is { } result) Output.Out(print(result));
         return ExitCodes.Success;
     }
 
-    private static ControlAnswer Ask(string path, ControlRequest request)
+    /// <summary>Says why a machine did not do what it was asked for; the exit code.</summary>
+    internal static int Refused(ControlAnswer answer)
     {
+        Output.ErrorLine($"microvm: error: {answer.Error}");
+        return answer.Code ?? (int)FailureKind.Host;
+    }
+
+    /// <summary>A result for programs, on one line.</summary>
+    internal static byte[] Json(object result) => JsonText.Of(result);
+
+    /// <summary>Asks a machine.</summary>
+    /// <param name="machine">Its name or the path of its socket.</param>
+    /// <param name="request">What to ask.</param>
+    /// <exception cref="MicroVmException">It cannot be reached.</exception>
+    internal static ControlAnswer Ask(string machine, ControlRequest request)
+    {
+        string path = ControlPath.Check(ControlPath.Of(machine, machine), machine);
         int fd = HostSocket.Connect(path);
         if (fd < 0) throw MicroVmException.Refused(FailureKind.Host, "cannot reach the machine", path, -fd, "Start it with --name NAME or --api-socket PATH");
         try
         {
-            byte[] line = [.. JsonSerializer.SerializeToUtf8Bytes(request, ControlJson.Default.ControlRequest), (byte)'\n'];
             // A server that refuses the connection has answered before it closed.
-            _ = ControlLine.Send(fd, line);
-            return JsonSerializer.Deserialize(Receive(fd, path), ControlJson.Default.ControlAnswer) ?? throw new JsonException();
+            _ = ControlLine.Send(fd, request.ToLine());
+            return ControlAnswer.Read(Receive(fd, path));
         }
         catch (JsonException)
         {
@@ -72,13 +92,13 @@ internal static class CtlCommand
     }
 
     /// <summary>A result for people: a line for each element, a column for each of its members; of a single object a line for each member.</summary>
-    internal static string Text(JsonNode result)
+    internal static string Text(object result)
     {
         string[][] rows = result switch
         {
-            JsonArray { Count: 0 } => [],
-            JsonArray array => [[.. array[0]!.AsObject().Select(static m => m.Key)], .. array.Select(static o => o!.AsObject().Select(static m => Cell(m.Value)).ToArray())],
-            JsonObject single => [.. single.Select(static m => new[] { m.Key, Cell(m.Value) })],
+            JsonList { Count: 0 } => [],
+            JsonList list => [[.. Map(list[0]).Names], .. list.Select(static row => (string[])[.. Map(row).Values.Select(Cell)])],
+            JsonMap single => [.. single.Names.Select(name => new[] { name, Cell(single[name]) })],
             _ => [[Cell(result)]],
         };
         StringBuilder text = new();
@@ -91,5 +111,13 @@ internal static class CtlCommand
         return text.ToString();
     }
 
-    private static string Cell(JsonNode? value) => value?.ToString() is { Length: > 0 } text ? text : "-";
+    private static string Cell(object? value) => value switch
+    {
+        null or "" => "-",
+        bool flag => flag ? "true" : "false",
+        JsonList list => string.Join(' ', list.Select(Cell)),
+        _ => value.ToString()!,
+    };
+
+    private static JsonMap Map(object? row) => row as JsonMap ?? new JsonMap();
 }

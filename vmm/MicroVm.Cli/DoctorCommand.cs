@@ -1,5 +1,4 @@
 using System.Text;
-using System.Text.Json;
 using MicroVm.Cli.Arguments;
 using MicroVm.Diagnostics;
 
@@ -20,7 +19,7 @@ internal static class DoctorCommand
             return ExitCodes.Success;
         }
         DoctorReport report = Doctor.Examine();
-        if (settings.Json) PrintJson(report);
+        if (settings.Json) Output.Out(JsonText.Of(Json(report), indented: true));
         else Output.Out(Table(report, colour: Terminal.IsColour(StandardOutput)));
         if (report.KvmUsable) return ExitCodes.Success;
         Output.ErrorLine("microvm: error: KVM cannot be used, this host. See what 'microvm doctor' calls missing under KVM.");
@@ -64,36 +63,22 @@ internal static class DoctorCommand
     };
 
     // Names are a contract: docs/doctor.md.
-    private static void PrintJson(DoctorReport report)
+    private static JsonMap Json(DoctorReport report) => new()
     {
-        using MemoryStream bytes = new();
-        using (Utf8JsonWriter json = new(bytes, new JsonWriterOptions { Indented = true }))
+        ["version"] = JsonVersion,
+        ["microvm"] = ProductVersion.Text,
+        ["kernel"] = report.Kernel,
+        ["kvmUsable"] = report.KvmUsable,
+        ["stockGuests"] = report.StockGuests,
+        ["passthrough"] = report.Passthrough,
+        ["probes"] = new JsonList(report.Rows.Select(static row => new JsonMap
         {
-            json.WriteStartObject();
-            json.WriteNumber("version", JsonVersion);
-            json.WriteString("microvm", Commands.Version);
-            json.WriteString("kernel", report.Kernel);
-            json.WriteBoolean("kvmUsable", report.KvmUsable);
-            json.WriteBoolean("stockGuests", report.StockGuests);
-            json.WriteBoolean("passthrough", report.Passthrough);
-            json.WriteStartArray("probes");
-            foreach (DoctorRow row in report.Rows) Write(json, row);
-            json.WriteEndArray();
-            json.WriteEndObject();
-        }
-        bytes.WriteByte((byte)'\n');
-        Output.Out(bytes.GetBuffer().AsSpan(0, (int)bytes.Length));
-    }
-
-    private static void Write(Utf8JsonWriter json, DoctorRow row)
-    {
-        json.WriteStartObject();
-        json.WriteString("name", row.Name);
-        json.WriteString("group", row.Group);
-        json.WriteString("status", Name(row.Finding.Status));
-        json.WriteString("text", row.Finding.Text);
-        json.WriteString("advice", row.Finding.Advice);
-        json.WriteString("value", row.Finding.Value);
-        json.WriteEndObject();
-    }
+            ["name"] = row.Name,
+            ["group"] = row.Group,
+            ["status"] = Name(row.Finding.Status),
+            ["text"] = row.Finding.Text,
+            ["advice"] = row.Finding.Advice,
+            ["value"] = row.Finding.Value,
+        })),
+    };
 }

@@ -19,10 +19,11 @@ internal static class Failure
     }
 
     /// <summary>An exception that nobody caught, on whatever thread: the same line, and the process ends at once.</summary>
-    internal static void Die(Exception e)
+    internal static bool Die(Exception e)
     {
         Terminal.Restore();
         HostProcess.Exit(Report(e));
+        return true;
     }
 
     private static string Line(Exception e) => e switch

@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using MicroVm.Diagnostics;
 using MicroVm.Kvm;
 
@@ -9,7 +10,7 @@ internal static class Program
     {
         Timeline.Mark("main");
         HostProcess.FillStandardDescriptors();
-        AppDomain.CurrentDomain.UnhandledException += static (_, e) => Failure.Die((Exception)e.ExceptionObject);
+        ExceptionHandling.SetUnhandledExceptionHandler(Failure.Die);
         try
         {
             return Commands.Dispatch(args);

@@ -38,13 +38,18 @@ internal static class RunCommand
         using ControlServer? control = Listen(machine, settings);
         bool raw = settings.UsesTerminal && Terminal.OnStandardInput;
         using StopSignals signals = new(machine, raw);
-        if (raw)
+        if (raw) machine.FilterKeys(new EscapeFilter(command => OnKey(command, signals)));
+        MachineResult result;
+        try
         {
-            machine.FilterKeys(new EscapeFilter(command => OnKey(command, signals)));
-            Terminal.EnterRaw();
+            if (raw) Terminal.EnterRaw();
+            result = machine.Run();
         }
-        MachineResult result = machine.Run();
-        Terminal.Restore();
+        finally
+        {
+            // While signals are still watched: one that kills would leave it raw.
+            Terminal.Restore();
+        }
         control?.Dispose();
         // The last lines of a trace come before the line about the end.
         signals.Dispose();
@@ -76,6 +81,9 @@ internal static class RunCommand
             case EndReason.Stopped:
                 Output.ErrorLine($"microvm: {result.Description}");
                 return result.ExitCode;
+            case EndReason.HostRefused:
+                Output.ErrorLine($"microvm: error: {result.Description}");
+                return result.ExitCode;
             case EndReason.DeviceLost:
                 Output.ErrorLine($"microvm: error: the guest was stopped, {result.Description}. The kernel's log says more (dmesg).");
                 return result.ExitCode;
@@ -98,11 +106,5 @@ internal static class RunCommand
         HostFile.TryOpen(path, Libc.O_WRONLY | Libc.O_CREAT | Libc.O_TRUNC, out int error, mode: 0x1a4 /* 0644 */)
         ?? throw MicroVmException.Refused(FailureKind.Host, "cannot make the timeline", path, error, "Give a path in a folder that can be written");
 
-    private static void WriteTimeline(HostFile file)
-    {
-        using MemoryStream json = new();
-        Timeline.WriteJson(json);
-        json.WriteByte((byte)'\n');
-        Output.Write(file.Descriptor, json.GetBuffer().AsSpan(0, (int)json.Length));
-    }
+    private static void WriteTimeline(HostFile file) => Output.Write(file.Descriptor, JsonText.Of(Timeline.Json(), indented: true));
 }

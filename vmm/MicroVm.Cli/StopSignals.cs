@@ -23,7 +23,7 @@ internal sealed class StopSignals : IDisposable
     {
         _machine = machine;
         Vcpu first = machine.Parts.Vcpus[0];
-        _watch = SignalWatch.Install(first.Kvm, terminal ? EndingOnTerminal : Ending, resuming: terminal);
+        _watch = SignalWatch.Install(first.Kvm, terminal ? EndingOnTerminal : Ending, terminal);
         first.Interrupted = Obey;
     }
 
@@ -40,9 +40,18 @@ internal sealed class StopSignals : IDisposable
 
     private void Obey()
     {
-        int signal = _watch.Take();
-        if (signal == SignalWatch.SigCont) Terminal.Resume();
-        else if (signal != 0) Stop(Name(signal), signal);
+        uint signals = _watch.Take();
+        if (Has(SignalWatch.SigCont)) Terminal.Resume();
+        // While the process was stopped the window may have changed too.
+        if (Has(SignalWatch.SigWinch) || Has(SignalWatch.SigCont)) _machine.TerminalResized();
+        foreach (int signal in EndingOnTerminal)
+        {
+            if (!Has(signal)) continue;
+            Stop(Name(signal), signal);
+            SignalWatch.Unwatch(signal);
+        }
+
+        bool Has(int signal) => (signals & 1u << signal) != 0;
     }
 
     private void Stop(string by, int signal)

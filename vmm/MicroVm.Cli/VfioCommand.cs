@@ -1,6 +1,6 @@
 using System.Text;
-using System.Text.Json;
 using MicroVm.Cli.Arguments;
+using MicroVm.Diagnostics;
 using MicroVm.Vfio;
 
 namespace MicroVm.Cli;
@@ -52,7 +52,7 @@ internal static class VfioCommand
     private static int List(HostPci pci, bool json)
     {
         IReadOnlyList<HostFunction> all = pci.All();
-        if (json) PrintJson(all);
+        if (json) Output.Out(JsonText.Of(Json(all), indented: true));
         else Output.Out(Table(all));
         return ExitCodes.Success;
     }
@@ -69,35 +69,20 @@ internal static class VfioCommand
         return text.ToString();
     }
 
-    private static void PrintJson(IReadOnlyList<HostFunction> all)
+    private static JsonMap Json(IReadOnlyList<HostFunction> all) => new()
     {
-        using MemoryStream bytes = new();
-        using (Utf8JsonWriter json = new(bytes, new JsonWriterOptions { Indented = true }))
+        ["version"] = JsonVersion,
+        ["functions"] = new JsonList(all.Select(static f => new JsonMap
         {
-            json.WriteStartObject();
-            json.WriteNumber("version", JsonVersion);
-            json.WriteStartArray("functions");
-            foreach (HostFunction f in all) Write(json, f);
-            json.WriteEndArray();
-            json.WriteEndObject();
-        }
-        bytes.WriteByte((byte)'\n');
-        Output.Out(bytes.GetBuffer().AsSpan(0, (int)bytes.Length));
-    }
-
-    private static void Write(Utf8JsonWriter json, HostFunction f)
-    {
-        json.WriteStartObject();
-        json.WriteString("address", f.Address);
-        json.WriteString("vendor", $"{f.Vendor:x4}");
-        json.WriteString("device", $"{f.Device:x4}");
-        json.WriteString("class", $"{f.Class:x6}");
-        json.WriteString("driver", f.Driver);
-        if (f.Group is { } group) json.WriteNumber("group", group);
-        else json.WriteNull("group");
-        json.WriteString("iommu", f.Iommu);
-        json.WriteEndObject();
-    }
+            ["address"] = f.Address,
+            ["vendor"] = $"{f.Vendor:x4}",
+            ["device"] = $"{f.Device:x4}",
+            ["class"] = $"{f.Class:x6}",
+            ["driver"] = f.Driver,
+            ["group"] = f.Group,
+            ["iommu"] = f.Iommu,
+        })),
+    };
 
     private static int Help()
     {

@@ -18,7 +18,7 @@ public enum FailureKind
 /// <param name="what">What failed, without a full stop: "cannot open the kernel".</param>
 /// <param name="where">The thing that it failed on: a path, a flag, a field of a header.</param>
 /// <param name="remedy">What to try, a sentence without its full stop; a question keeps its mark.</param>
-public sealed class MicroVmException(FailureKind kind, string what, string where, string remedy)
+public class MicroVmException(FailureKind kind, string what, string where, string remedy)
     : Exception($"{what}, {where}. {remedy}{(remedy.EndsWith('?') ? "" : ".")}")
 {
     /// <summary>Whose fault it is.</summary>

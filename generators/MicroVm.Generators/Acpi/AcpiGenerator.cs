@@ -12,7 +12,7 @@ public sealed class AcpiGenerator : IIncrementalGenerator
     /// <summary>Names of the steps, for tests of what is cached.</summary>
     public static class Steps
     {
-        public const string Registers = "AcpiRegisters", Layouts = "AcpiLayouts", Compile = "AcpiCompile", Model = "AcpiModel", Table = "AcpiTable", TableModel = "AcpiTableModel";
+        public const string Registers = "AcpiRegisters", Layouts = "AcpiLayouts", Compile = "AcpiCompile", Model = "AcpiModel", Table = "AcpiTable", TableModel = "AcpiTableModel", Catalog = "AcpiCatalog";
     }
 
     private static readonly Encoding Utf8 = new UTF8Encoding(encoderShouldEmitUTF8Identifier: false);
@@ -39,6 +39,14 @@ public sealed class AcpiGenerator : IIncrementalGenerator
             tables.Select(static (r, _) => r.Model).WithTrackingName(Steps.TableModel),
             static (c, model) => c.AddSource($"{AslCompiler.ClassName(model.File)}Table.g.cs", SourceText.From(TableEmitter.Emit(model), Utf8)));
         Report(context, tables.SelectMany(static (r, _) => r.Diagnostics));
+
+        // Names alone: an edit inside a file does not make the list anew.
+        IncrementalValueProvider<EquatableArray<string>> units = compiled.SelectMany(static (r, _) => CatalogEmitter.Sources(r.Model)).Collect().Select(static (all, _) => CatalogEmitter.Sorted(all));
+        IncrementalValueProvider<EquatableArray<string>> fixedTables = tables.SelectMany(static (r, _) => CatalogEmitter.Sources(r.Model)).Collect().Select(static (all, _) => CatalogEmitter.Sorted(all));
+        context.RegisterSourceOutput(units.Combine(fixedTables).WithTrackingName(Steps.Catalog), static (c, x) =>
+        {
+            if (x.Left.Count + x.Right.Count > 0) c.AddSource("AcpiCatalog.g.cs", SourceText.From(CatalogEmitter.Emit(x.Left, x.Right), Utf8));
+        });
     }
 
     private static IncrementalValuesProvider<AdditionalText> Files(IncrementalGeneratorInitializationContext context, string extension) =>

@@ -27,6 +27,14 @@ internal sealed class AslNamespace
         return space;
     }
 
+    /// <summary>The same of one unit; what is wrong in it has been reported.</summary>
+    public static AslNamespace Collect(AslUnit unit, RegisterLayouts layouts)
+    {
+        var space = new AslNamespace(layouts, null);
+        space.Terms(unit.Terms, []);
+        return space;
+    }
+
     /// <summary>The path of a declaration in <paramref name="scope"/>; parents above the root stay at the root.</summary>
     public static string[] Absolute(string[] scope, NamePath name)
     {

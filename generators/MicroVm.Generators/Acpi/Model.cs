@@ -14,9 +14,12 @@ internal sealed record SlotModel(int Offset, int Width, bool HexDigits, string P
 /// <summary>From this offset on the bytes are what this line says.</summary>
 internal sealed record MarkModel(int Offset, int Line, string Text);
 
+/// <summary>A named object and where it begins. <paramref name="Path"/> may hold slots, as the declaration does.</summary>
+internal sealed record ObjectModel(int Offset, int Line, string Kind, string Path);
+
 /// <summary>A table or fragment, compiled. <paramref name="Name"/> is empty for the file's own.</summary>
 internal sealed record UnitModel(
-    UnitKind Kind, string Name, EquatableArray<byte> Bytes, EquatableArray<SlotModel> Slots, EquatableArray<MarkModel> Marks, EquatableArray<ParamModel> Params);
+    UnitKind Kind, string Name, EquatableArray<byte> Bytes, EquatableArray<SlotModel> Slots, EquatableArray<MarkModel> Marks, EquatableArray<ParamModel> Params, EquatableArray<ObjectModel> Objects);
 
 /// <summary>One <c>.asl</c> file, compiled. <paramref name="File"/> is relative to the repository.</summary>
 internal sealed record AslModel(string File, string ClassName, EquatableArray<UnitModel> Units);

@@ -12,7 +12,7 @@ internal enum LayoutKind : byte
     Layout,
 }
 
-internal enum FieldKind : byte { Value, Param, Sum, Address }
+internal enum FieldKind : byte { Value, Text, Param, Sum, Address }
 
 /// <summary>A named bit of a flags field.</summary>
 internal sealed record TableFlag(int Bit, string Name, string Doc);
@@ -22,7 +22,7 @@ internal sealed record TableField(
     FieldKind Kind, string Name, int Offset, int Width, EquatableArray<byte> Bytes, int SumStart, int SumLength, EquatableArray<TableFlag> Flags, string Doc, int Line);
 
 /// <summary>One layout with its fields in the order of their offsets.</summary>
-internal sealed record TableLayout(LayoutKind Kind, string Name, string Doc, int Size, EquatableArray<TableField> Fields);
+internal sealed record TableLayout(LayoutKind Kind, string Name, string Signature, string Doc, int Size, int Line, EquatableArray<TableField> Fields);
 
 /// <summary>One <c>.table</c> file: a table or layout, and the entries that follow it.</summary>
 internal sealed record TableFileModel(string File, EquatableArray<TableLayout> Layouts);

@@ -15,7 +15,7 @@ internal sealed class TableParser
     private readonly List<TableField> _fields = [];
     private readonly List<TableFlag> _flags = [];
     private LayoutKind _kind;
-    private string _name = "", _doc = "", _headDoc = "";
+    private string _name = "", _signature = "-", _doc = "", _headDoc = "";
     private int _size;
     private Token _head;
     private (TableField Field, List<Token> Chosen, Token At)? _open;
@@ -66,10 +66,10 @@ internal sealed class TableParser
         LayoutKind kind = word.Text switch { "table" => LayoutKind.Table, "entry" => LayoutKind.Entry, "layout" => LayoutKind.Layout, _ => throw line.Fail(_bag, 0, "'table', 'layout' or 'entry'") };
         Token name = line.Expect(_bag, 1, TokenKind.Name, "a name");
         _fields.Clear();
-        (_kind, _head, _doc) = (kind, name, line.Doc.Length > 0 ? line.Doc : _headDoc);
+        (_kind, _head, _signature, _doc) = (kind, name, "-", line.Doc.Length > 0 ? line.Doc : _headDoc);
         if (kind == LayoutKind.Table)
         {
-            string signature = Text(line, 2, 4);
+            string signature = _signature = Text(line, 2, 4);
             line.Word(_bag, 3, "revision");
             ulong revision = line.Number(_bag, 4, 255);
             line.Word(_bag, 5, "size");
@@ -182,7 +182,7 @@ internal sealed class TableParser
         line.Sign(_bag, 4, "=", "'='");
         string text = Text(line, 5, width);
         line.End(_bag, 6);
-        return Filled(field, Encoding.ASCII.GetBytes(text.PadRight(width, '\0')));
+        return Filled(field, Encoding.ASCII.GetBytes(text.PadRight(width, '\0'))) with { Kind = FieldKind.Text };
     }
 
     /// <summary><c>gas SystemIO 8 param</c>: generic address structure (ACPI 6.5, 5.2.3.2); the access width is the register's.</summary>
@@ -239,7 +239,7 @@ internal sealed class TableParser
         if (_name.Length == 0) return;
         int end = _fields.Count == 0 ? 0 : _fields[_fields.Count - 1].Offset + _fields[_fields.Count - 1].Width;
         if (end < _size) _bag.Report(AcpiDiagnostics.Layout, _head, $"'{_name}' has size {_size}, but its fields end at {end}; declare the rest as 'zero {_size - end}'");
-        _done.Add(new TableLayout(_kind, _name, _doc, Math.Max(_size, end), new([.. _fields])));
+        _done.Add(new TableLayout(_kind, _name, _signature, _doc, Math.Max(_size, end), _head.Line, new([.. _fields])));
         _fields.Clear();
         _name = "";
     }

@@ -63,6 +63,7 @@ public sealed class RegisterGenerator : IIncrementalGenerator
             if (names.Add(m.Machine.Name.Text)) output.AddSource("Registers.Map." + m.Machine.Name.Text + ".g.cs", FileEmitter.Machine(m.Machine, m.File, sizes));
         }
         if (sizes.Count > 0) output.AddSource("Registers.RegisterCatalog.g.cs", FileEmitter.Catalog(sizes.Keys));
+        if (all.Devices.Count > 0) output.AddSource("Registers.VirtioCatalog.g.cs", FileEmitter.Devices(all.Devices));
     }
 
     /// <summary>The path below the repository, with forward slashes, so that the output is the same on every machine.</summary>

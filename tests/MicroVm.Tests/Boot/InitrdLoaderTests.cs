@@ -39,15 +39,27 @@ public sealed class InitrdLoaderTests(BootFixture fixture) : IClassFixture<BootF
     [InlineData(0x8000000)]
     public void TooBigIsRefusedWithWhatItNeeds(int size)
     {
-        string path = fixture.Write([1], "big");
-        using (FileStream file = File.OpenWrite(path)) file.SetLength(size);
-        using BootFile initrd = BootFile.OpenInitrd(path);
-        var e = Assert.Throws<MicroVmException>(() => InitrdLoader.Load(fixture.Guest(), initrd, Kernel, 0x7fffffff));
-        Assert.Equal(FailureKind.Image, e.Kind);
         ulong mebibytes = ((ulong)size + 0x346000 + 0xfffff) >> 20;
-        Assert.Contains($"--memory {mebibytes}M", e.Message, StringComparison.Ordinal);
-        Assert.Contains(path, e.Message, StringComparison.Ordinal);
+        Assert.Contains($"--memory {mebibytes}M", Refused(fixture.Guest(), size, 0x7fffffff).Message, StringComparison.Ordinal);
     }
+
+    // What the hole or the kernel's limit leaves no room for, no amount of memory makes room for.
+    [Theory]
+    [InlineData(1, 0xbfcb_a001, uint.MaxValue)]
+    [InlineData(3, 0xbfcb_a001, uint.MaxValue)]
+    [InlineData(8, 0xbfcb_a001, uint.MaxValue)]
+    [InlineData(8, 0xc000_0000, ulong.MaxValue)]
+    [InlineData(8, 0x2_0000_0000, ulong.MaxValue)]
+    [InlineData(8, 0x8000_0000, 0x7fff_ffff)]
+    public void WhatNeverFitsIsRefusedWithoutAskingForMemory(ulong gibibytes, long size, ulong highest)
+    {
+        MicroVmException e = Refused(fixture.Guest(gibibytes << 30), size, highest);
+        Assert.Contains("Give a smaller one", e.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain("--memory", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void WhatFitsBelowTheHoleAsksForThatMuch() => Assert.Contains("--memory 3072M", Refused(fixture.Guest(), 0xbfcb_a000, uint.MaxValue).Message, StringComparison.Ordinal);
 
     [Fact]
     public void WhatIsNoFileIsRefused()
@@ -58,6 +70,17 @@ public sealed class InitrdLoaderTests(BootFixture fixture) : IClassFixture<BootF
     }
 
     private static LoadedKernel Kernel => new(BootMode.Pvh32, 0x100000, 0x100000, KernelEnd, null, KernelOrigin.Copied);
+
+    private MicroVmException Refused(GuestMemory memory, long size, ulong highest)
+    {
+        string path = fixture.Write([1], "big");
+        using (FileStream file = File.OpenWrite(path)) file.SetLength(size);
+        using BootFile initrd = BootFile.OpenInitrd(path);
+        var e = Assert.Throws<MicroVmException>(() => InitrdLoader.Load(memory, initrd, Kernel, highest));
+        Assert.Equal(FailureKind.Image, e.Kind);
+        Assert.Contains(path, e.Message, StringComparison.Ordinal);
+        return e;
+    }
 
     private LoadedInitrd Load(GuestMemory memory, byte[] bytes, ulong highest)
     {

@@ -21,7 +21,9 @@ public sealed class PciFactAttribute : FactAttribute
 /// <summary>A machine's PCI part on a real KVM, and a guest without a CPU: its accesses go through the bus as a vCPU's do.</summary>
 internal sealed class PciGuest : IDisposable
 {
-    internal const int Pins = 4;
+    internal const int Pins = 4, LinePin = 3;
+
+    private readonly InterruptLine _line = new(LinePin);
 
     private readonly KvmVm _vm;
     private readonly GuestBus _bus;
@@ -34,6 +36,10 @@ internal sealed class PciGuest : IDisposable
         Host = new PciHost(_vm, Mmio, rootPorts);
         _vm.SplitIrqchip(Pins);
         Router = new InterruptRouter(_vm, Pins);
+        Router.Attach(_line);
+        IoApic = new IoApic(Router, Pins);
+        Host.Line = new IntxLine(_line);
+        IoApic.LevelEnded = Host.Line.Ended;
         _bus = new GuestBus(Mmio, new AccessTrace(), Errors, null);
     }
 
@@ -42,13 +48,18 @@ internal sealed class PciGuest : IDisposable
     internal GuestMemory Memory { get; }
     internal PciHost Host { get; }
     internal InterruptRouter Router { get; }
+    internal IoApic IoApic { get; }
+
+    /// <summary>Signals of the line that nobody took so far: its pin is masked here.</summary>
+    internal ulong TakeLine() => _line.Event.Drain();
+
     internal uint SlotsEver => _vm.SlotsEver;
 
     /// <summary>Plugs a virtio device in; at <paramref name="at"/>, or at the next place of bus 0.</summary>
     internal VirtioPciFunction Plug(VirtioDevice device, PciAddress? at = null)
     {
         PciAddress address = at ?? Host.NextAddress();
-        VirtioPciFunction function = new(address, Host.Page(address), device, Memory, Router, Errors);
+        VirtioPciFunction function = new(address, Host.Page(address), device, Memory, Router, Host.Line, Errors);
         Host.Plug(function);
         return function;
     }
@@ -78,6 +89,7 @@ internal sealed class PciGuest : IDisposable
     {
         Host.Dispose();
         _vm.Dispose();
+        _line.Dispose();
         Memory.Dispose();
     }
 }

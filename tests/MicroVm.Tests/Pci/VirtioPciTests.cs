@@ -24,7 +24,7 @@ public sealed class VirtioPciTests : IDisposable
     public VirtioPciTests()
     {
         _rng = _guest.Plug(new VirtioRngDevice(_loop));
-        _console = _guest.Plug(new VirtioConsoleDevice(_loop, null, (80, 25)));
+        _console = _guest.Plug(new VirtioConsoleDevice(_loop, (OutputPump?)null, (80, 25)));
         _bar = _guest.Enable(_rng);
     }
 
@@ -129,7 +129,7 @@ public sealed class VirtioPciTests : IDisposable
     [PciFact]
     public void T5_the_window_reaches_registers_and_nothing_else()
     {
-        uint at = Config.Walk(_guest, _console.Address).FindLast(c => c.Id == 9).At;
+        uint at = Config.Walk(_guest, _console.Address).Find(c => c.Id == 9 && _guest.Slot(_console.Address, c.At) >> 24 == (uint)VirtioPciCapType.Window).At;
         ulong bar = _guest.Enable(_console);
         // Status: written and read back through configuration space.
         Window(at, 0, 0x14, 1);
@@ -170,6 +170,54 @@ public sealed class VirtioPciTests : IDisposable
     }
 
     [PciFact]
+    public void The_pin_goes_up_with_a_cause_and_again_at_the_end_of_an_interrupt_while_it_is_left()
+    {
+        Start(msix: false);
+        Assert.Equal(0ul, _guest.TakeLine());
+        Request();
+        Assert.True(Eventually(() => _guest.TakeLine() == 1));
+        Assert.Equal(0x18u, _guest.Slot(_rng.Address, Config.Command) >> 16);
+        // Not taken yet: the line stays up, and the other function has no part in it.
+        _guest.Host.Line!.Ended(PciGuest.LinePin);
+        Assert.Equal(1ul, _guest.TakeLine());
+        _guest.Host.Line.Ended(PciGuest.LinePin - 1);
+        Assert.Equal(0ul, _guest.TakeLine());
+        Assert.Equal(1u, _guest.Read(_bar + VirtioPciConst.IsrOffset, 1));
+        Assert.Equal(0x10u, _guest.Slot(_rng.Address, Config.Command) >> 16);
+        _guest.Host.Line.Ended(PciGuest.LinePin);
+        Assert.Equal(0ul, _guest.TakeLine());
+    }
+
+    [PciFact]
+    public void A_pin_that_is_off_keeps_its_cause_and_goes_up_when_it_is_on()
+    {
+        const int on = PciHeader0.Bits.CommandMemorySpace | PciHeader0.Bits.CommandBusMaster;
+        Start(msix: false);
+        _guest.Command(_rng, on | PciHeader0.Bits.CommandInterruptDisable);
+        Request();
+        Assert.True(Eventually(() => _guest.Slot(_rng.Address, Config.Command) >> 16 == 0x18));
+        _guest.Host.Line!.Ended(PciGuest.LinePin);
+        Assert.Equal(0ul, _guest.TakeLine());
+        _guest.Command(_rng, on);
+        Assert.Equal(1ul, _guest.TakeLine());
+        // A reset takes the cause away.
+        Write("Status", 1, 0);
+        Assert.Equal(0x10u, _guest.Slot(_rng.Address, Config.Command) >> 16);
+        _guest.Host.Line.Ended(PciGuest.LinePin);
+        Assert.Equal(0ul, _guest.TakeLine());
+    }
+
+    [PciFact]
+    public void With_vectors_the_pin_stays_down()
+    {
+        Start();
+        Request();
+        Assert.True(Eventually(() => _rng.Msix.IsPending(1)));
+        Assert.Equal(0ul, _guest.TakeLine());
+        Assert.Equal(0x10u, _guest.Slot(_rng.Address, Config.Command) >> 16);
+    }
+
+    [PciFact]
     public void Every_access_to_the_bar_is_survived()
     {
         for (uint offset = 0; offset < VirtioPciConst.BarSize; offset++)
@@ -192,7 +240,7 @@ public sealed class VirtioPciTests : IDisposable
         _guest.WriteConfig(_console.Address, at + 12, 4, length);
     }
 
-    private void Start()
+    private void Start(bool msix = true)
     {
         Write("Status", 1, 0);
         Assert.True(_guest.Memory.TryRange(Ring, 0x4000, out HostRange ring));
@@ -204,7 +252,7 @@ public sealed class VirtioPciTests : IDisposable
         Write("Status", 1, Agreed);
         Assert.Equal(Agreed, Read("Status", 1));
         uint capability = Config.Walk(_guest, _rng.Address).Find(c => c.Id == 0x11).At;
-        _guest.WriteConfig(_rng.Address, capability + 2, 2, 0x8000);
+        _guest.WriteConfig(_rng.Address, capability + 2, 2, msix ? 0x8000u : 0);
         Write("QueueSelect", 2, 0);
         Write("QueueVector", 2, 1);
         Write("QueueSize", 2, 8);

@@ -108,6 +108,30 @@ public sealed class SysfsTests : IDisposable
         Refused(Disk, "modprobe");
     }
 
+    [Theory]
+    [InlineData("0000:00:03.0", "0000:00:03.0", null, null)]
+    [InlineData("00:03.0,group=7,container=6", "00:03.0", 7, 6)]
+    [InlineData("00:03.0,container=6", "00:03.0", null, 6)]
+    public void A_device_may_come_with_open_descriptors(string text, string address, int? group, int? container) =>
+        Assert.Equal(new DeviceRequest(address, group, container), DeviceRequest.Parse(text));
+
+    [Theory]
+    [InlineData("00:03.0,group=")]
+    [InlineData("00:03.0,group=-1")]
+    [InlineData("00:03.0,grup=3")]
+    [InlineData("00:03.0,")]
+    public void Other_forms_are_refused_with_the_right_one(string text) =>
+        Assert.Contains(DeviceRequest.Form, Assert.Throws<MicroVmException>(() => DeviceRequest.Parse(text)).Message, StringComparison.Ordinal);
+
+    [Fact]
+    public void Two_devices_of_one_group_cannot_be_kept_apart_by_an_iommu_in_the_guest()
+    {
+        HostFunction first = new("0000:00:03.0", 1, 2, 0x010802, "vfio-pci", 7, "dmar0", false);
+        VfioRefusals.CheckApart([first, first with { Address = "0000:00:04.0", Group = 8 }]);
+        string why = Assert.Throws<MicroVmException>(() => VfioRefusals.CheckApart([first, first with { Address = "0000:00:03.1" }])).Message;
+        Assert.Contains("0000:00:03.0 and 0000:00:03.1 are in group 7", why, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Refusals_say_what_to_do()
     {

@@ -17,7 +17,7 @@ public sealed class VfioConfigTests : IDisposable
 
     private readonly FakeVfioDevice _device = new();
     private readonly ResidentPage _page = new(4096);
-    private readonly EventFd _line = new();
+    private readonly IntxLine _line = new(new InterruptLine(0));
 
     public VfioConfigTests()
     {
@@ -41,7 +41,7 @@ public sealed class VfioConfigTests : IDisposable
         _device.AddBar(0, 0x4000);
     }
 
-    public void Dispose() => _line.Dispose();
+    public void Dispose() => _line.Event.Dispose();
 
     private VfioFunction Make() => new(new PciAddress(0, 1, 0), _page, "0000:00:09.0", _device, new InterruptRouter(null!, 0), _line, new GuestErrors(null));
 
@@ -162,7 +162,7 @@ public sealed class VfioConfigTests : IDisposable
     public void Vectors_are_taken_by_doubling_and_those_in_use_are_signalled_once_more()
     {
         EventFd[] events = [new(), new(), new(), new()];
-        VfioInterrupts interrupts = new(_device, "test", _line, new GuestErrors(null));
+        VfioInterrupts interrupts = new(_device, "test", _line.Event, new GuestErrors(null));
         interrupts.UseLine();
         IMsixObserver observer = interrupts;
         for (int i = 0; i < 4; i++) observer.VectorUsed(i, events[i]);
@@ -171,6 +171,22 @@ public sealed class VfioConfigTests : IDisposable
         observer.Disabled();
         Assert.Equal(["Msix off", "Intx 0+1"], _device.Log[^2..]);
         foreach (EventFd e in events) e.Dispose();
+    }
+
+    [Fact]
+    public void The_hardware_has_messages_on_from_the_moment_the_guest_switches_them_on()
+    {
+        using EventFd signal = new();
+        VfioInterrupts interrupts = new(_device, "test", _line.Event, new GuestErrors(null));
+        interrupts.UseLine();
+        IMsixObserver observer = interrupts;
+        observer.Enabled();
+        Assert.Equal(["Intx 0+1", "Intx off", "Msix 0+1"], _device.Log);
+        observer.VectorUsed(0, signal);
+        Assert.Equal("Msix 0+1", _device.Log[^1]);
+        Assert.Equal(4, _device.Log.Count);
+        observer.Disabled();
+        Assert.Equal(["Msix off", "Intx 0+1"], _device.Log[^2..]);
     }
 
     [Fact]
@@ -188,7 +204,7 @@ public sealed class VfioConfigTests : IDisposable
     public void The_end_of_an_interrupt_unmasks_only_the_line()
     {
         using EventFd signal = new();
-        VfioInterrupts interrupts = new(_device, "test", _line, new GuestErrors(null));
+        VfioInterrupts interrupts = new(_device, "test", _line.Event, new GuestErrors(null));
         interrupts.UseLine();
         interrupts.EndOfInterrupt();
         interrupts.SwitchMsi(true, signal);

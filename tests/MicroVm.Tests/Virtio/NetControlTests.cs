@@ -9,7 +9,7 @@ namespace MicroVm.Tests.Virtio;
 
 public sealed class NetControlTests
 {
-    private static VirtioNetAck? Command(NetGuest guest, byte @class, byte command, params byte[] data)
+    internal static VirtioNetAck? Command(NetGuest guest, byte @class, byte command, params byte[] data)
     {
         GuestQueue q = guest.Control;
         q.Bytes(q.Data, 2)[0] = @class;
@@ -82,14 +82,14 @@ public sealed class NetControlTests
         (int device, int host) = NetGuest.Pair();
         using GuestDriver driver = new(new EchoDevice(new MicroVm.Events.EventLoop("idle"), 256));
         driver.Start(256);
-        using HostTap tap = HostTap.FromDescriptor(device);
+        using HostTap tap = HostTap.FromDescriptors([device])[0];
         GuestQueue ring = driver.Queues[0];
         using MicroVm.Events.EventFd kick = new();
         QueueRequest request = new(ring.Size, ring.Descriptors, ring.Available, ring.Used);
         Assert.Equal(QueueFault.None, QueueSetup.TryCreate(0, request, 256, (ulong)VirtioFeatures.RingEventIdx, driver.Memory, kick, out QueueSetup? setup));
         NetCounters counters = new();
-        NetTransmitter transmitter = new(new Virtqueue(setup!, driver.Memory), tap, new FrameCheck(0, null), counters);
-        NetReceiver receiver = new(new Virtqueue(setup!, driver.Memory), tap, (ulong)VirtioNetFeatures.MergeRxBuffers, counters);
+        NetTransmitter transmitter = new(new Virtqueue(setup!, driver.Memory), tap, new FrameCheck(0, null), counters, null);
+        NetReceiver receiver = new(new Virtqueue(setup!, driver.Memory), tap, (ulong)VirtioNetFeatures.MergeRxBuffers, counters, null);
         byte[] buffer = new byte[4096];
         long allocated = 0;
         for (int i = 0; i < 2000; i++)

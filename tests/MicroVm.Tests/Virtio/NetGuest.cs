@@ -18,16 +18,24 @@ internal sealed class NetGuest : IDisposable
     {
         (int device, _host) = Pair();
         MacAddress? address = mac is not null && MacAddress.TryParse(mac, out MacAddress parsed) ? parsed : null;
-        Device = VirtioNetDevice.Open(new NetOptions { Descriptor = device, Mac = address });
+        Device = VirtioNetDevice.Open(new NetOptions { Descriptors = [device], Mac = address });
         _ = Libc.close(device);
         Driver = new GuestDriver(Device).Start(queueSize, features);
+    }
+
+    /// <summary>With a host end of the test's own.</summary>
+    internal NetGuest(NetOptions options, ulong features = GuestDriver.AllFeatures)
+    {
+        _host = -1;
+        Device = VirtioNetDevice.Open(options with { Mac = MacAddress.TryParse(Mac, out MacAddress address) ? address : null });
+        Driver = new GuestDriver(Device).Start(256, features);
     }
 
     internal VirtioNetDevice Device { get; }
     internal GuestDriver Driver { get; }
     internal GuestQueue Receive => Driver.Queues[VirtioNet.ReceiveQueue];
     internal GuestQueue Transmit => Driver.Queues[VirtioNet.TransmitQueue];
-    internal GuestQueue Control => Driver.Queues[VirtioNet.ControlQueue];
+    internal GuestQueue Control => Driver.Queues[(Driver.Features & (ulong)VirtioNetFeatures.MultiQueue) != 0 ? ^1 : VirtioNet.ControlQueue];
 
     internal ushort LinkStatus => Driver.Page.Load<ushort>(GuestDriver.Offset("Config") + 6);
 
@@ -86,6 +94,22 @@ internal sealed class NetGuest : IDisposable
     }
 
     internal Span<byte> ReceiveBuffer(int index, int length) => Receive.Bytes(BufferAt + (ulong)index * 0x1_0000, length);
+
+    /// <summary>Waits for a frame and puts it together of its buffers, which are given again.</summary>
+    internal byte[] TakeFrame()
+    {
+        List<byte> frame = [];
+        int buffers = 1;
+        for (int i = 0; i < buffers; i++)
+        {
+            VirtqUsedElem used = Receive.Wait() ?? throw new InvalidOperationException();
+            Span<byte> part = ReceiveBuffer((int)used.Id, (int)used.Len);
+            if (i == 0) buffers = part[10] | (part[11] << 8);
+            frame.AddRange(part[(i == 0 ? 12 : 0)..]);
+            GiveBuffers((int)used.Id, 1, 2000);
+        }
+        return [.. frame];
+    }
 
     internal void CloseHost()
     {

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using MicroVm.Devices;
 using MicroVm.Events;
+using MicroVm.Memory;
 using Xunit;
 
 namespace MicroVm.Tests.Virtio;
@@ -195,6 +196,39 @@ public sealed class QueueFaultTests : IDisposable
         for (int i = 0; i < 8; i++) _queue.Offer(3);
         _queue.Publish();
         Breaks();
+    }
+
+    [Theory]
+    [InlineData(false), InlineData(true)]
+    public void A_ring_in_memory_that_the_guest_gave_back_breaks(bool replaced)
+    {
+        const ulong High = 0x1_0000_0000, Piece = 128 << 20;
+        using GuestMemory memory = GuestMemory.Allocate(GuestDriver.Ram, 0xc000_0000, High, 1 << 30);
+        memory.Add(High, Piece);
+        memory.Add(High + (2 * Piece), Piece);
+        using GuestDriver guest = new(new EchoDevice(_loop, 256), memory);
+        Assert.True(guest.Negotiate());
+        GuestQueue queue = new(guest, 0, 8, 0x10_0000);
+        guest.SetQueue(0, 8, queue.Descriptors, queue.Available, High);
+        guest.DriverOk();
+        queue.DescribeChain(0, null, new Buffer(queue.Data, 4, false));
+        Answered(1);
+        // Another piece goes: nothing to do with this ring.
+        memory.Remove(High + (2 * Piece));
+        Answered(2);
+        memory.Remove(High);
+        if (replaced) memory.Add(High + Piece, Piece);
+        queue.Submit(0);
+        queue.Kick();
+        Assert.True(guest.WaitForReset());
+        Assert.False(memory.TryRange(High, 1, out _));
+
+        void Answered(ushort index)
+        {
+            queue.Submit(0);
+            queue.Kick();
+            Assert.True(GuestDriver.Eventually(() => memory.TryRead(High + 2, out ushort used) && used == index));
+        }
     }
 
     private ulong Table() => _queue.Data + 0x8000;

@@ -61,7 +61,7 @@ internal sealed class BlockGuest : IDisposable
 {
     internal const ulong HeaderAt = 0x80_0000, DataAt = 0x81_0000, StatusAt = 0x80_8000;
 
-    internal BlockGuest(long bytes = 1 << 20, bool readOnly = false, uint queueSize = 256, ulong features = GuestDriver.AllFeatures, string? path = null)
+    internal BlockGuest(long bytes = 1 << 20, bool readOnly = false, uint queueSize = 256, ulong features = GuestDriver.AllFeatures, string? path = null, DiskOptions? options = null, OutputPump? log = null)
     {
         Path = path ?? System.IO.Path.GetTempFileName();
         if (path is null)
@@ -70,11 +70,12 @@ internal sealed class BlockGuest : IDisposable
             new Random(7).NextBytes(content);
             File.WriteAllBytes(Path, content);
         }
-        Driver = new GuestDriver(new VirtioBlockDevice(FileBackend.Open(Path, readOnly, "serial-0123")));
+        Driver = new GuestDriver(Device = new VirtioBlockDevice(FileBackend.Open(Path, readOnly, "serial-0123"), options, log));
         Driver.Start(queueSize, features);
     }
 
     internal string Path { get; }
+    internal VirtioBlockDevice Device { get; }
     internal GuestDriver Driver { get; }
     internal GuestQueue Queue => Driver.Queues[0];
 

@@ -75,6 +75,21 @@ public sealed class VsockTests
     }
 
     [Fact]
+    public void V2_listener_that_closed_refuses_and_the_next_one_is_found()
+    {
+        using VsockGuest guest = new();
+        guest.Listen(HostPort).Dispose(); // its path stays behind
+        Assert.True(guest.Send(Request, HostPort, Port));
+        _ = guest.Expect(Reset);
+        File.Delete($"{guest.Path}_{HostPort}");
+        using Socket host = guest.Open(HostPort);
+        Assert.True(guest.Send(Data, HostPort, Port, "again"u8));
+        byte[] got = new byte[5];
+        host.ReceiveExactly(got);
+        Assert.Equal("again"u8, got);
+    }
+
+    [Fact]
     public void V2_half_close_of_either_side_lets_the_other_go_on()
     {
         using VsockGuest guest = new();

@@ -2,7 +2,7 @@
 source "$(dirname "$0")/../case.sh"
 need iasl:acpica-tools
 
-lab_run --memory 4096 --timeout 600 -- "$vm"'
+lab_run --memory 6144 --timeout 600 -- "$vm"'
 truncate -s 64M /tmp/a.img; yes read-only | head -c 1048576 >/tmp/b.img; md5sum </tmp/b.img >/tmp/b.sum
 put_script <<"END"
 echo "@nproc1 $(nproc)"
@@ -25,6 +25,11 @@ md5sum </tmp/b.img | cmp -s - /tmp/b.sum && echo "@unchanged yes"
 for n in 2 8; do
     run --cpus $n --memory 512M --cmdline "console=ttyS0 quiet microvm.exec=echo @nproc$n \$(nproc); dmesg | sed s/^/D:/"
     echo "@code$n $?"
+done
+# Around 3 GiB, where memory goes on above 4 GiB: all of it is RAM to the guest.
+for m in 3071 3072 3073; do
+    run --memory ${m}M --cmdline "console=ttyS0 quiet microvm.exec=\
+        grep System.RAM /proc/iomem | sed s/^/@last$m\\ / | tail -n 1; sed -n s/MemTotal:/@total$m/p /proc/meminfo"
 done'
 expect_exit 0 "the lab ends well"
 expect_value "1 vCPU: nproc agrees" nproc1 1
@@ -33,6 +38,14 @@ expect_value "8 vCPUs: nproc agrees" nproc8 8
 expect_value "the guest's exit code 42 is microvm's" code 42
 expect_value "the guest's exit code 0 is microvm's (2 vCPUs)" code2 0
 expect_value "the guest's exit code 0 is microvm's (8 vCPUs)" code8 0
+expect_value "3 GiB - 1 MiB: RAM ends there" last3071 '.*-bfefffff : System RAM'
+expect_value "3 GiB: RAM ends at the hole" last3072 '.*-bfffffff : System RAM'
+expect_value "3 GiB + 1 MiB: the last is above 4 GiB" last3073 '100000000-1000fffff : System RAM'
+for m in 3071 3072 3073; do
+    # Less what the kernel takes before it counts: itself, a map of all pages and, with memory above 4 GiB, 64 MiB of bounce buffers.
+    total=$(value_of "total$m" | tr -dc 0-9)
+    expect_number "$m MiB: MemTotal says so ($total kB)" "$total" -ge $(( (m - 192) * 1024 ))
+done
 expect_value "rng: 640 bytes" random 640
 expect_value "disk: 64 MiB" size 131072
 expect_value "disk: what the guest wrote is in the file" disk 'stored on disk'

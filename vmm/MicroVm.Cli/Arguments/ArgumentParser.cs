@@ -38,7 +38,7 @@ internal static class ArgumentParser
     private static OptionValue Value<T>(Option<T> option, string[] args, ref int i, string word, int equals)
     {
         if (equals >= 0) return new OptionValue(word[(equals + 1)..], word);
-        if (option.IsSwitch) return new OptionValue("true", word);
+        if (option.IsSwitch || option.Bare) return new OptionValue("true", word);
         // A value that looks like a flag is a forgotten value, but a lone "-5" is one to refuse by its meaning.
         if (i + 1 >= args.Length || args[i + 1].StartsWith("--", StringComparison.Ordinal))
         {

@@ -78,9 +78,8 @@ internal static class ConfigFile
 
         private void Set(in Utf8JsonReader reader, ReadOnlySpan<byte> json, Option<T> option)
         {
-            bool fits = option.IsSwitch
-                ? reader.TokenType is JsonTokenType.True or JsonTokenType.False
-                : reader.TokenType is JsonTokenType.String or JsonTokenType.Number;
+            bool isSwitch = reader.TokenType is JsonTokenType.True or JsonTokenType.False;
+            bool fits = isSwitch ? option.IsSwitch || option.Bare : !option.IsSwitch && reader.TokenType is (JsonTokenType.String or JsonTokenType.Number);
             if (!fits) throw At(reader, json, "").Bad($"'{option.Name}' takes {(option.IsSwitch ? "true or false" : $"a string: {option.Value}")}", "Correct it there");
             string text = reader.TokenType == JsonTokenType.String ? reader.GetString()! : Encoding.UTF8.GetString(reader.ValueSpan);
             option.Set(settings, At(reader, json, text));

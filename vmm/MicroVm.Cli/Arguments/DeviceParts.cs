@@ -31,6 +31,21 @@ internal sealed class DeviceParts(OptionValue value, string what, string form, p
     internal ulong Number(string text, ulong least, ulong most, string meaning) =>
         ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out ulong n) && n >= least && n <= most ? n : throw Bad($"not {meaning}", $"Give {least} to {most}");
 
+    /// <summary>A number of bytes: digits, and K, M, G or T for powers of 1024.</summary>
+    internal ulong Bytes(string text, string meaning) => SizeText.TryParse(text, out ulong bytes) ? bytes : throw Bad($"not {meaning}", "Give it as 500K, 10M or 2G");
+
+    /// <summary>Takes a part of a device's limits: bytes and operations a second, and how much of them may be saved up.</summary>
+    internal RateLimits Limit(RateLimits limits, string key, string text)
+    {
+        if (limits == default) limits = new RateLimits(0, 0);
+        return key switch
+        {
+            "bps" => limits with { BytesPerSecond = Bytes(text, "a number of bytes a second") },
+            "iops" => limits with { OperationsPerSecond = Number(text, 1, ulong.MaxValue, "a number of operations a second") },
+            _ => limits with { BurstMilliseconds = (uint)Number(text, 1, 3_600_000, "a number of milliseconds") },
+        };
+    }
+
     /// <summary>The failure to throw for a value that cannot be.</summary>
     internal MicroVmException Bad(string problem, string? remedy = null) => value.Bad(problem, remedy ?? $"Give {form}");
 

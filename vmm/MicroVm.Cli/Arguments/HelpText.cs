@@ -16,6 +16,7 @@ internal static class HelpText
         Commands:
           run       Boot a guest and end with its exit code
           ctl       Ask a running machine, or change it
+          explain   Print the whole picture of a machine
           doctor    Say what this host can do for guests, and what to change
           vfio      Prepare a device of the host for a guest, and give it back
           help      Print this, or the help of a command
@@ -53,6 +54,25 @@ internal static class HelpText
           microvm run --kernel /boot/vmlinuz --initrd initrd.img
           microvm run --kernel vmlinux --disk path=root.img --cmdline 'console=ttyS0 root=/dev/vda' --cpus 4 --memory 2G
           microvm run --config vm.json --memory 1G --trace virtio-mmio
+
+        """;
+
+    internal static string Explain() => Flags("""
+        Print the whole picture of a machine: a running one, while it runs, or one that flags of
+        'microvm run' describe, built as far as before its first instruction and given back.
+
+        Usage: microvm explain NAME|PATH [FLAGS]
+               microvm explain --kernel FILE [FLAGS of run] [FLAGS]
+
+        NAME is that of 'microvm run --name NAME', PATH that of --api-socket; docs/explain.md has
+        the sections. ADDRESS is hexadecimal with 0x, else decimal.
+
+        """, Cli.Explain.ExplainSettings.Options) + """
+
+        Examples:
+          microvm explain web
+          microvm explain web --gva 0xffffffff81000000
+          microvm explain --config vm.json --html machine.html
 
         """;
 
@@ -121,7 +141,7 @@ internal static class HelpText
         foreach (Option<T> option in options)
         {
             if (option.Heading is { } heading) text.Append('\n').Append(heading).Append(":\n");
-            Append(text, $"  --{option.Name}{(option.Value is { } value ? " " + value : "")}", Described(option));
+            Append(text, $"  --{option.Name}{(option.Value is not { } value ? "" : option.Bare ? $"[={value}]" : " " + value)}", Described(option));
         }
         Append(text, "  -h, --help", "Print this.");
         return text.ToString();

@@ -16,8 +16,14 @@ internal sealed record Option<T>(string Name, string? Value, string Help, Action
     /// <summary>May be given more than once; in a configuration file a list.</summary>
     internal bool Repeatable { get; init; }
 
+    /// <summary>A device that can also come while the guest runs (<c>microvm ctl NAME add</c>).</summary>
+    internal bool Pluggable { get; init; }
+
     /// <summary>Has no meaning inside a configuration file.</summary>
     internal bool FlagOnly { get; init; }
+
+    /// <summary>May also be given alone, like a switch; a value comes after <c>=</c>, in a configuration file as a string.</summary>
+    internal bool Bare { get; init; }
 
     /// <summary>Takes no value on the command line.</summary>
     internal bool IsSwitch => Value is null;

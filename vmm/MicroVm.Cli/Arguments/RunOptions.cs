@@ -15,21 +15,29 @@ internal static class RunOptions
         new("initrd", "FILE", "Initial RAM disk.", static (s, v) => s.Initrd = Text(v)),
         new("cmdline", "TEXT", "Kernel command line.", static (s, v) => s.CommandLine = v.Text) { Default = "console=ttyS0 panic=-1" },
         new("cpus", "N", "vCPUs, 1 to 64.", static (s, v) => s.Cpus = Count(v)) { Default = "1" },
-        new("memory", "SIZE", "Guest memory: 512M, 2G.", static (s, v) => s.MemoryBytes = Size(v)) { Default = "256M" },
+        new("max-cpus", "N", "vCPUs that there may be: 'microvm ctl NAME resize --cpus' changes their\nnumber while the guest runs.", static (s, v) => s.PossibleCpus = Count(v)) { Default = "as many as --cpus, which then stay" },
+        new("memory", "SIZE", "Guest memory: 512M, 2G.", static (s, v) => s.MemoryBytes = SizeText.Parse(v)) { Default = "256M" },
+        new("max-memory", "SIZE", "Memory that there may be with DIMMs, up to 8: 'microvm ctl NAME add\n--memory SIZE' plugs one in while the guest runs.", static (s, v) => s.PossibleMemoryBytes = SizeText.Parse(v)) { Default = "no DIMMs" },
 
-        new("disk", DiskText.Form, "virtio disk from a raw image or block device, /dev/vda and so on;\nonce for each. A comma in a path is written twice.", static (s, v) => s.Add(DiskText.Parse(v), v)) { Heading = "Devices", Repeatable = true },
-        new("net", NetText.Form, "virtio network device on a tap of the host; once for each. With mac,\nthe guest is held to it; vhost leaves the frames to the host's kernel.", static (s, v) => s.Add(NetText.Parse(v), v)) { Repeatable = true },
-        new("vsock", VsockText.Form, "virtio socket device. The host connects to PATH and says \"CONNECT port\";\na guest that connects to port P reaches the socket PATH_P. With vhost:\nAF_VSOCK sockets of the host.", static (s, v) => s.Set(VsockText.Parse(v), v)) { Default = "none" },
-        new("rng", null, "virtio entropy device.", static (s, v) => s.Rng = Switch(v)) { Default = "off" },
+        new("disk", DiskText.Form, "virtio disk from a raw image or block device, /dev/vda and so on;\nonce for each. A comma in a path is written twice. With queues, as many\nas vCPUs; bps and iops limit it, burst (100) is how many milliseconds of\nthem may be saved up; aio: what moves the data, where the host has both.\nWith vhost-user: the disk of a backend that listens at SOCKET, for\nexample a qcow2 image of qemu-storage-daemon.", static (s, v) => s.Add(DiskText.Parse(v), v)) { Heading = "Devices", Repeatable = true, Pluggable = true },
+        new("fs", FsText.Form, "Folder of the host (virtio-fs) that virtiofsd shares at PATH; once for\neach. In the guest: mount -t virtiofs T /mnt.", static (s, v) => s.Add(FsText.Parse(v), v)) { Repeatable = true, Pluggable = true },
+        new("net", NetText.Form, "virtio network device; once for each. Its host end is a tap, an open tap,\na program at a socket, a backend (vhost-user), or a passt of its own,\nwhich needs no rights: the guest gets an address by DHCP, and\ntcp=8080:80 leads from the host's port 8080 to the guest's 80. With mac,\nthe guest is held to it; vhost leaves the frames to the host's kernel;\nbps and pps limit each direction.", static (s, v) => s.Add(NetText.Parse(v), v)) { Repeatable = true, Pluggable = true },
+        new("vsock", VsockText.Form, "virtio socket device. The host connects to PATH and says \"CONNECT port\";\na guest that connects to port P reaches the socket PATH_P. With vhost:\nAF_VSOCK sockets of the host.", static (s, v) => s.Set(VsockText.Parse(v), v)) { Default = "none", Pluggable = true },
+        new("balloon", BalloonText.Form, "virtio balloon, by which the guest gives memory back: target at first,\nthen what 'microvm ctl NAME resize --balloon SIZE' says. oom: it takes\nmemory back before it kills a program; reporting: it gives up by itself\nwhat is free; statistics: asks for its figures that often.", static (s, v) => SetBalloon(s, v)) { Default = "none", Bare = true },
+        new("virtio-mem", MemText.Form, "virtio-mem device: memory beyond --memory that comes and goes in blocks\nas 'microvm ctl NAME resize --virtio-mem SIZE' says, up to size.", static (s, v) => s.Set(MemText.Parse(v), v)) { Default = "none; block=2M, requested=0" },
+        new("pmem", PmemText.Form, "A file as persistent memory, /dev/pmem0 and so on; once for each.", static (s, v) => s.Add(PmemText.Parse(v), v)) { Repeatable = true },
+        new("rng", null, "virtio entropy device.", static (s, v) => s.Rng = Switch(v)) { Default = "off", Pluggable = true },
         new("transport", "mmio|pci", "How virtio devices are attached that do not say it themselves.\nEach of those above also takes transport=mmio|pci, port=N (behind that\nPCI root port, from 1) and id=NAME.", static (s, v) => s.Transport = TransportText.Parse(v.Text, v)) { Default = "mmio" },
         new("rng-transport", "mmio|pci", "How the entropy device is attached.", static (s, v) => s.RngTransport = TransportText.Parse(v.Text, v)) { Default = "as --transport" },
         new("console-transport", "mmio|pci", "How the virtio console is attached.", static (s, v) => s.ConsoleTransport = TransportText.Parse(v.Text, v)) { Default = "as --transport" },
         new("pci", null, "A PCI host bridge even where no device needs it.", static (s, v) => s.Pci = Switch(v)) { Default = "with the first PCI device" },
-        new("device", "BDF", "PCI function of the host that the guest gets, for example 0000:00:03.0;\nonce for each. First: microvm vfio bind BDF.", static (s, v) => AddDevice(s, v)) { Repeatable = true },
+        new("device", "BDF[,group=FD,container=FD]", "PCI function of the host that the guest gets, for example 0000:00:03.0;\nonce for each. First: microvm vfio bind BDF. The descriptors are open\n/dev/vfio/N and /dev/vfio/vfio, for a process that may not open them.", static (s, v) => AddDevice(s, v)) { Repeatable = true, Pluggable = true },
         new("unsafe-interrupts", null, "Assign devices also where the host checks no interrupts of theirs.", static (s, v) => s.UnsafeInterrupts = Switch(v)) { Default = "off" },
+        new("iommu", null, "An IOMMU for the guest, with assigned functions and virtio functions on\nPCI behind it (virtio-iommu; Linux 6.x with its driver).", static (s, v) => s.Iommu = Switch(v)) { Default = "off" },
         new("pci-ports", "N", "PCI Express root ports, 0 to 16: each a slot with a bus of its own.", static (s, v) => s.PciRootPorts = Count(v)) { Default = "0" },
-        new("serial", "stdio|file=F|none", "Serial port ttyS0.", static (s, v) => s.Serial = Endpoint(v)) { Default = "stdio; none with --console stdio" },
-        new("console", "stdio|file=F|none", "virtio console hvc0.", static (s, v) => s.Console = Endpoint(v)) { Default = "none" },
+        new("serial", EndpointText.Form, "Serial port ttyS0.", static (s, v) => s.Serial = EndpointText.Parse(v)) { Default = "stdio; none with --console stdio" },
+        new("console", EndpointText.Form, "virtio console hvc0. A socket takes one client at a time.", static (s, v) => s.Console = EndpointText.Parse(v)) { Default = "none" },
+        new("port", EndpointText.PortForm, "Named port of the virtio console, /dev/virtio-ports/NAME in the\nguest; once for each.", static (s, v) => s.AddPort(EndpointText.ParsePort(v), v)) { Repeatable = true },
 
         new("trace", "CATEGORIES", "Print each register access to standard error: mmio, pio, all, or\nnames of blocks such as virtio-mmio,uart16550.", static (s, v) => s.Trace = Categories(v)) { Heading = "Diagnostics" },
         new("timeline", "FILE", "Write when each phase of the start was reached, as JSON.", static (s, v) => s.Timeline = Text(v)),
@@ -65,28 +73,17 @@ internal static class RunOptions
     private static int Count(OptionValue v) =>
         int.TryParse(v.Text, NumberStyles.None, CultureInfo.InvariantCulture, out int n) ? n : throw v.Bad("not a number of vCPUs", $"Give 1 to {MachineOptions.MaxCpus}");
 
-    private static ulong Size(OptionValue v)
-    {
-        int shift = v.Text.Length == 0 ? 0 : char.ToUpperInvariant(v.Text[^1]) switch { 'K' => 10, 'M' => 20, 'G' => 30, 'T' => 40, _ => 0 };
-        if (shift == 0) throw v.Bad("a size without its unit", "Give it as 512M or 2G");
-        bool parsed = ulong.TryParse(v.Text.AsSpan(0, v.Text.Length - 1), NumberStyles.None, CultureInfo.InvariantCulture, out ulong n);
-        if (!parsed) throw v.Bad("not a size", "Give it as 512M or 2G");
-        if (n > ulong.MaxValue >> shift) throw v.Bad("more memory than an address can name", "Give it as 512M or 2G");
-        return n << shift;
-    }
-
-    private static ConsoleEndpoint Endpoint(OptionValue v) => v.Text switch
-    {
-        "stdio" => ConsoleEndpoint.StandardIo,
-        "none" => ConsoleEndpoint.None,
-        _ when v.Text.StartsWith("file=", StringComparison.Ordinal) && v.Text.Length > 5 => ConsoleEndpoint.File(v.Text[5..]),
-        _ => throw v.Bad("nothing to connect it to", "Give stdio, file=PATH or none"),
-    };
 
     private static string[] Categories(OptionValue v)
     {
         string[] categories = v.Text.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
         return categories.Length > 0 ? categories : throw v.Bad("no category", "Give mmio, pio, all or names of blocks");
+    }
+
+    private static void SetBalloon(RunSettings s, OptionValue v)
+    {
+        if (v.Text == "false") _ = s.Virtio.RemoveAll(static d => d is BalloonOptions);
+        else s.Set(BalloonText.Parse(v), v);
     }
 
     private static void AddDevice(RunSettings s, OptionValue v)

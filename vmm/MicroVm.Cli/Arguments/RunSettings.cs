@@ -7,7 +7,9 @@ internal sealed class RunSettings
     internal string? Initrd { get; set; }
     internal string? CommandLine { get; set; }
     internal int? Cpus { get; set; }
+    internal int? PossibleCpus { get; set; }
     internal ulong? MemoryBytes { get; set; }
+    internal ulong? PossibleMemoryBytes { get; set; }
     internal List<VirtioOptions> Virtio { get; } = [];
     internal bool Rng { get; set; }
     internal VirtioTransport? RngTransport { get; set; }
@@ -16,10 +18,13 @@ internal sealed class RunSettings
     internal bool Pci { get; set; }
     internal int PciRootPorts { get; set; }
     internal List<string> Devices { get; } = [];
+    internal (ulong Bytes, string? Id)? Dimm { get; set; }
     internal bool DevicesFromFile { get; set; }
     internal bool UnsafeInterrupts { get; set; }
+    internal bool Iommu { get; set; }
     internal ConsoleEndpoint? Serial { get; set; }
     internal ConsoleEndpoint? Console { get; set; }
+    internal List<ConsolePortOptions> Ports { get; } = [];
     internal string[]? Trace { get; set; }
     internal string? Timeline { get; set; }
     internal string? Socket { get; set; }
@@ -27,14 +32,23 @@ internal sealed class RunSettings
     internal string? Config { get; set; }
 
     // Kinds of devices that the configuration file gave: a flag of the kind replaces them.
-    private readonly HashSet<Type> _kindsFromFile = [];
+    private readonly List<Type> _kindsFromFile = [];
+    private bool _portsFromFile;
+
+    /// <summary>One more named port; flags take the place of those of the configuration.</summary>
+    internal void AddPort(ConsolePortOptions port, OptionValue value)
+    {
+        if (_portsFromFile && !value.FromFile) Ports.Clear();
+        _portsFromFile = value.FromFile;
+        Ports.Add(port);
+    }
 
     /// <summary>One more device of a kind.</summary>
     internal void Add(VirtioOptions device, OptionValue value)
     {
         Type kind = device.GetType();
-        if (value.FromFile) _ = _kindsFromFile.Add(kind);
-        else if (_kindsFromFile.Remove(kind)) _ = Virtio.RemoveAll(d => d.GetType() == kind);
+        if (value.FromFile) _kindsFromFile.Add(kind);
+        else if (_kindsFromFile.RemoveAll(k => k == kind) > 0) _ = Virtio.RemoveAll(d => d.GetType() == kind);
         Virtio.Add(device);
     }
 
@@ -68,11 +82,15 @@ internal sealed class RunSettings
             ConsoleTransport = ConsoleTransport,
             Transport = Transport,
             Pci = Pci,
+            PossibleCpus = PossibleCpus,
+            PossibleMemoryBytes = PossibleMemoryBytes,
             PciRootPorts = PciRootPorts,
             Devices = Devices,
             UnsafeInterrupts = UnsafeInterrupts,
+            Iommu = Iommu,
             Serial = SerialOrDefault,
             Console = Console ?? ConsoleEndpoint.None,
+            Ports = Ports,
             Trace = Trace is null ? null : new TraceOptions(Trace, new ErrorWriter()),
         };
         if (options.Serial == ConsoleEndpoint.None && options.Console != ConsoleEndpoint.None) options = options with { CommandLine = RunOptions.ConsoleCommandLine };

@@ -3,7 +3,7 @@ namespace MicroVm.Cli.Arguments;
 /// <summary>What a mistyped word was probably meant to be.</summary>
 internal static class Suggestion
 {
-    /// <summary>The nearest of <paramref name="known"/>; null if none is near: one slip in three letters, or the beginning of exactly one.</summary>
+    /// <summary>The nearest of <paramref name="known"/>; null if none is near: the one that it is the beginning of, else one slip in three letters.</summary>
     internal static string? For(ReadOnlySpan<char> word, string[] known)
     {
         word = word.TrimStart('-');
@@ -15,7 +15,7 @@ internal static class Suggestion
             if (distance >= least) continue;
             (least, best) = (distance, candidate);
         }
-        return best ?? OnlyBeginning(word, known);
+        return OnlyBeginning(word, known) ?? best;
     }
 
     private static string? OnlyBeginning(ReadOnlySpan<char> word, string[] known)

@@ -1,5 +1,5 @@
-using System.Text.Json.Nodes;
 using MicroVm.Cli.Arguments;
+using MicroVm.Diagnostics;
 
 namespace MicroVm.Cli.Control;
 
@@ -8,7 +8,11 @@ namespace MicroVm.Cli.Control;
 /// <param name="Form">What stands for its words in the help; empty if it takes none.</param>
 /// <param name="Help">One line of help.</param>
 /// <param name="Run">Does it, on a thread that is no vCPU's, one at a time; answers its result, or throws <see cref="MicroVmException"/>.</param>
-internal sealed record ControlCommand(string Name, string Form, string Help, Func<Machine, IReadOnlyList<string>, JsonNode?> Run);
+internal sealed record ControlCommand(string Name, string Form, string Help, Func<Machine, IReadOnlyList<string>, object?> Run)
+{
+    /// <summary>It waits for the guest, and other commands are answered meanwhile.</summary>
+    internal bool Waits { get; init; }
+}
 
 /// <summary>What can be asked of a running machine.</summary>
 internal static class ControlCommands
@@ -17,13 +21,19 @@ internal static class ControlCommands
     [
         new("info", "", "What the machine is and how often it left the guest.", static (m, _) => Info(m)),
         new("list", "", "Its devices: name, kind, and where the guest finds them.", static (m, _) => List(m)),
+        new("explain", ExplainRequest.Form, "The whole picture, or the way of an address: see microvm explain.", static (m, words) => PictureJson.Of(ExplainRequest.Parse(words).Ask(m))),
+        new("add", "DEVICE [--wait S]", "Plug a device into a free PCI slot: --disk, --net, --vsock, --rng or\n--device, with the parts that 'microvm run' takes; or a DIMM:\n--memory SIZE[,id=NAME]. Prints what it became.", static (m, w) => Change.Add(m, w)) { Waits = true },
+        new("remove", "ID [--wait S|--force]", "Ask the guest for a device or a DIMM, named by id or place, and close it. The guest\nmay take 10 seconds, or S; --force pulls it without asking.", static (m, w) => Change.Remove(m, w)) { Waits = true },
+        new("resize", Change.ResizeForm, "Make a disk larger, or take over the size that its file has now; or give the guest\nCPUs, up to --max-cpus, or ask for some back; or change how much of virtio-mem it\nshould have, or how much it should give up by the balloon.", static (m, w) => Change.Resize(m, w)) { Waits = true },
+        new("memory", "", "How much memory the guest has, from where.", static (m, _) => MemoryCommands.Memory(m)),
+        new("balloon", "", "The balloon: its target, its size, and the guest's own figures of its memory.", static (m, _) => MemoryCommands.Balloon(m)),
         new("power-button", "", "Press the power button: the guest shuts down, if it listens.", static (m, _) => Done(m.PressPowerButton)),
         new("stop", "", "End the machine, as if its power were cut.", static (m, _) => Done(() => m.Stop("stopped over the control socket"))),
     ];
 
-    /// <summary>Does what a request asks for.</summary>
-    /// <exception cref="MicroVmException">There is no such command, its words are wrong, or it failed.</exception>
-    internal static JsonNode? Execute(Machine machine, ControlRequest request)
+    /// <summary>The command of a request.</summary>
+    /// <exception cref="MicroVmException">There is none, or it takes no words.</exception>
+    internal static ControlCommand Find(ControlRequest request)
     {
         ControlCommand? command = Array.Find(All, c => c.Name == request.Command);
         if (command is null)
@@ -32,26 +42,31 @@ internal static class ControlCommands
             throw MicroVmException.Usage("unknown control command", Shown(request.Command), near is null ? "Run 'microvm ctl --help' for them" : $"Did you mean {near}?");
         }
         if (command.Form.Length == 0 && request.Arguments.Count > 0) throw MicroVmException.Usage("unexpected argument", $"{command.Name} {Shown(request.Arguments[0])}", $"Give {command.Name} alone");
-        return command.Run(machine, request.Arguments);
+        return command;
     }
 
     // A client's words come back in a message of bounded length.
     private static string Shown(string? word) => word is { Length: > 64 } ? word[..64] + "..." : word ?? "null";
 
-    private static JsonObject Info(Machine machine) => new()
+    private static JsonMap Info(Machine machine) => new()
     {
-        ["version"] = Commands.Version,
+        ["version"] = ProductVersion.Text,
         ["pid"] = Environment.ProcessId,
         ["cpus"] = machine.Cpus,
+        ["maxCpus"] = machine.PossibleCpus,
         ["memoryBytes"] = machine.MemoryBytes,
         ["devices"] = machine.Devices.Count,
         ["exits"] = machine.Exits,
+        ["collections"] = GC.CollectionCount(0),
+        ["allocated"] = GC.GetTotalAllocatedBytes(),
     };
 
-    private static JsonArray List(Machine machine) =>
-        new([.. machine.Devices.Select(static d => new JsonObject { ["id"] = d.Id, ["kind"] = d.Kind, ["place"] = d.Place })]);
+    private static JsonList List(Machine machine) => new(machine.Devices.Select(Device));
 
-    private static JsonNode? Done(Action action)
+    /// <summary>A row of <c>list</c>.</summary>
+    internal static JsonMap Device(DeviceInfo d) => new() { ["id"] = d.Id, ["kind"] = d.Kind, ["place"] = d.Place };
+
+    private static object? Done(Action action)
     {
         action();
         return null;

@@ -1,4 +1,3 @@
-using System.Text.Json;
 using MicroVm.Kvm;
 
 namespace MicroVm.Cli.Control;
@@ -46,7 +45,7 @@ internal sealed class ControlLine(int fd)
     }
 
     /// <summary>Sends a line whole, unless the reader takes nothing for two seconds or has gone.</summary>
-    internal static bool Send(int fd, ControlAnswer answer) => Send(fd, Of(answer));
+    internal static bool Send(int fd, ControlAnswer answer) => Send(fd, answer.ToLine());
 
     /// <summary>Sends all bytes, unless the reader takes nothing for two seconds or has gone.</summary>
     internal static bool Send(int fd, ReadOnlySpan<byte> bytes)
@@ -59,9 +58,6 @@ internal sealed class ControlLine(int fd)
         }
         return true;
     }
-
-    /// <summary>The line of an answer.</summary>
-    internal static byte[] Of(ControlAnswer answer) => [.. JsonSerializer.SerializeToUtf8Bytes(answer, ControlJson.Default.ControlAnswer), (byte)'\n'];
 
     private bool Fill(long deadline, out bool slow)
     {

@@ -1,4 +1,3 @@
-using System.Text;
 using MicroVm.Kvm;
 
 namespace MicroVm.Cli.Control;
@@ -20,7 +19,7 @@ internal static class ControlPath
     }
 
     /// <summary>Refuses what no socket can have.</summary>
-    internal static string Check(string path, string where) => path.Length > 0 && !path.Contains('\0', StringComparison.Ordinal) && Encoding.UTF8.GetByteCount(path) <= HostSocket.MaxPath
+    internal static string Check(string path, string where) => HostSocket.IsPath(path)
         ? path : throw MicroVmException.Usage("not a path for a socket", where, $"Give one of at most {HostSocket.MaxPath} bytes");
 
     /// <summary>Makes the folder of named sockets, for its owner only; one that is there is left as it is.</summary>

@@ -32,8 +32,15 @@ internal sealed class ControlServer : IDisposable
             throw MicroVmException.Refused(FailureKind.Host, "cannot make the control socket", path, -_listener,
                 -_listener == Libc.EADDRINUSE ? "Another machine listens there, or it is no socket of yours: give another path or remove it" : "Check the folder and its permissions");
         }
-        _thread = new Thread(Accept, StackBytes) { Name = "control", IsBackground = true };
-        _thread.Start();
+        try
+        {
+            _thread = HostThread.Start(Accept, "control", StackBytes);
+        }
+        catch
+        {
+            Close();
+            throw;
+        }
     }
 
     /// <summary>Answers what is being asked, then takes no more and removes the socket. The machine may be disposed of afterwards.</summary>
@@ -47,6 +54,11 @@ internal sealed class ControlServer : IDisposable
         _ = SpinWait.SpinUntil(() => Volatile.Read(ref _answering) == 0, PatienceMilliseconds);
         _stop.Signal();
         _thread.Join();
+        Close();
+    }
+
+    private void Close()
+    {
         HostSocket.Close(_listener);
         HostSocket.Remove(_path);
         _stop.Dispose();
@@ -67,15 +79,18 @@ internal sealed class ControlServer : IDisposable
 
     private void Begin(int fd)
     {
-        if (Interlocked.Increment(ref _connections) <= MaxConnections)
+        try
         {
-            new Thread(() => Serve(fd), StackBytes) { Name = "control-client", IsBackground = true }.Start();
-            return;
+            if (Interlocked.Increment(ref _connections) > MaxConnections) throw MicroVmException.Host("too many connections to the control socket", $"{MaxConnections}", "Close some");
+            HostThread.Start(() => Serve(fd), "control-client", StackBytes);
         }
-        Interlocked.Decrement(ref _connections);
-        // A new socket takes this much without waiting for its reader.
-        _ = HostSocket.Send(fd, ControlLine.Of(Refusal(MicroVmException.Host("too many connections to the control socket", $"{MaxConnections}", "Close some"))));
-        HostSocket.Close(fd);
+        catch (MicroVmException e)
+        {
+            Interlocked.Decrement(ref _connections);
+            // A new socket takes this much without waiting for its reader.
+            _ = HostSocket.Send(fd, Refusal(e).ToLine());
+            HostSocket.Close(fd);
+        }
     }
 
     private void Serve(int fd)
@@ -109,13 +124,15 @@ internal sealed class ControlServer : IDisposable
     {
         try
         {
-            ControlRequest request = JsonSerializer.Deserialize(text, ControlJson.Default.ControlRequest) ?? throw new JsonException();
-            if (request.Arguments.Any(static a => a is null)) throw new JsonException();
+            ControlRequest request = ControlRequest.Read(text);
+            ControlCommand command = ControlCommands.Find(request);
             lock (_gate)
             {
                 if (_closed) throw MicroVmException.Host("the machine has ended", _path, "Start another");
-                return new ControlAnswer { Ok = true, Result = ControlCommands.Execute(_machine, request) };
+                if (!command.Waits) return new ControlAnswer { Ok = true, Result = command.Run(_machine, request.Arguments) };
             }
+            // The machine's own lock has it alone, and its end does not wait for the guest.
+            return new ControlAnswer { Ok = true, Result = command.Run(_machine, request.Arguments) };
         }
         catch (JsonException e)
         {
@@ -128,10 +145,10 @@ internal sealed class ControlServer : IDisposable
 #pragma warning disable CA1031 // A bug in a command must not take the guest with it.
         catch (Exception e)
         {
-            return new ControlAnswer { Error = $"a bug in microvm, {e.GetType().Name}: {e.Message}. Report it.", Code = (int)FailureKind.Host };
+            return new ControlAnswer { Ok = false, Error = $"a bug in microvm, {e.GetType().Name}: {e.Message}. Report it.", Code = (int)FailureKind.Host };
         }
 #pragma warning restore CA1031
     }
 
-    private static ControlAnswer Refusal(MicroVmException e) => new() { Error = e.Message, Code = (int)e.Kind };
+    private static ControlAnswer Refusal(MicroVmException e) => new() { Ok = false, Error = e.Message, Code = (int)e.Kind };
 }

@@ -16,6 +16,11 @@ internal readonly record struct AcpiMmioDevice(uint Address, uint Irq);
 /// <param name="EndBus">Last bus.</param>
 internal readonly record struct AcpiEcam(ulong Address, byte StartBus, byte EndBus);
 
+/// <summary>A run of PCI functions.</summary>
+/// <param name="First">Requester id of the first.</param>
+/// <param name="Last">And of the last.</param>
+internal readonly record struct AcpiFunctionRange(ushort First, ushort Last);
+
 /// <summary>The PCI host bridge.</summary>
 /// <param name="Ecam">Configuration space, below 4 GiB.</param>
 /// <param name="LowStart">Memory window below 4 GiB.</param>
@@ -23,6 +28,11 @@ internal readonly record struct AcpiEcam(ulong Address, byte StartBus, byte EndB
 /// <param name="HighStart">Memory window above RAM.</param>
 /// <param name="HighLength">Bytes of it.</param>
 internal readonly record struct AcpiPciHost(AcpiEcam Ecam, uint LowStart, uint LowLength, ulong HighStart, ulong HighLength);
+
+/// <summary>A PCI slot behind a root port, which things go into and out of.</summary>
+/// <param name="Address"><c>_ADR</c> of the port.</param>
+/// <param name="Unit">Guest address of its block AcpiUnit.</param>
+internal readonly record struct AcpiSlot(uint Address, uint Unit);
 
 /// <summary>The ports of block AcpiSleep.</summary>
 /// <param name="Control">Sleep control register.</param>
@@ -35,6 +45,21 @@ internal readonly ref struct AcpiPlatform
 {
     /// <summary>CPUs, with APIC ids from 0; 1 or more. Ids from 255 on get x2APIC entries.</summary>
     public required int CpuCount { get; init; }
+
+    /// <summary>CPUs that there may be, at most 254, where they come and go; null where they stay. With <see cref="Ged"/>.</summary>
+    public int? PossibleCpus { get; init; }
+
+    /// <summary>Guest address of the block AcpiUnit of the first of them; the others follow.</summary>
+    public uint CpuUnits { get; init; }
+
+    /// <summary>Memory devices that there may be, at most 255. With <see cref="Ged"/>.</summary>
+    public int Dimms { get; init; }
+
+    /// <summary>Guest address of the block AcpiUnit of the first of them; the others follow.</summary>
+    public uint DimmUnits { get; init; }
+
+    /// <summary>Guest address of the block AcpiMemory of the first of them; the others follow.</summary>
+    public uint DimmRanges { get; init; }
 
     /// <summary>Guest address of the I/O APIC, whose first line is GSI 0.</summary>
     public required uint IoApicAddress { get; init; }
@@ -60,8 +85,17 @@ internal readonly ref struct AcpiPlatform
     /// <summary>PCI Express host bridge; with it there is an MCFG.</summary>
     public AcpiPciHost? Pci { get; init; }
 
+    /// <summary>Slots of the root ports, at most 255; their order numbers them from 1. With <see cref="Pci"/> and <see cref="Ged"/>.</summary>
+    public ReadOnlySpan<AcpiSlot> Slots { get; init; }
+
     /// <summary>GSI of pin A of the functions on bus 0; null where none has a pin.</summary>
     public uint? PciLine { get; init; }
+
+    /// <summary>Requester id of the IOMMU, a virtio function; null without one. With it there is a VIOT.</summary>
+    public ushort? Iommu { get; init; }
+
+    /// <summary>Functions behind the IOMMU: runs of requester ids, in order, the IOMMU's not among them.</summary>
+    public ReadOnlySpan<AcpiFunctionRange> BehindIommu { get; init; }
 
     /// <summary>PCI Express configuration space.</summary>
     public AcpiEcam? Ecam => Pci?.Ecam;

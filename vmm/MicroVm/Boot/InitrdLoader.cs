@@ -1,3 +1,4 @@
+using MicroVm.Devices;
 using MicroVm.Memory;
 
 namespace MicroVm.Boot;
@@ -29,7 +30,7 @@ internal static class InitrdLoader
         {
             ulong need = size > ulong.MaxValue / 2 ? ulong.MaxValue : RoundUp(size) + floor;
             throw file.Unusable($"has {size} bytes, room for it is {(floor > limit ? 0 : limit - floor)} between the kernel's end 0x{kernel.End:x} and 0x{limit:x}",
-                need <= highest ? $"Give at least --memory {(need + (1 << 20) - 1) >> 20}M" : "Give a smaller one");
+                need <= Math.Min(highest, MachineMap.LowMemory.Length) ? $"Give at least --memory {(need + (1 << 20) - 1) >> 20}M" : "Give a smaller one");
         }
         ulong address = (limit - size) & ~(GuestMemory.PageSize - 1);
         if (!memory.TryRange(address, size, out HostRange range)) throw file.Unusable("lies outside of memory", "Give more with --memory");

@@ -3,8 +3,11 @@ namespace MicroVm.Bus;
 /// <summary>Who answers at which address: ports, or memory-mapped registers. Look-ups run without a lock on an immutable sorted array; a change swaps the array whole.</summary>
 internal sealed class AddressSpace(string name)
 {
+    private const int MaxVacated = 16;
+
     private readonly Lock _changing = new();
     private Entry[] _entries = [];
+    private (ulong Start, ulong Size)[] _vacated = [];
 
     /// <summary>Name in messages: <c>mmio</c> or <c>pio</c>.</summary>
     internal string Name { get; } = name;
@@ -32,19 +35,44 @@ internal sealed class AddressSpace(string name)
         }
     }
 
-    /// <summary>Takes a block away; accesses under way still reach it.</summary>
+    /// <summary>Takes a block away. One access may still be in it: it is over for whoever takes the block's gate afterwards.</summary>
     internal void Remove(IRegisterBlock block)
     {
         lock (_changing) Volatile.Write(ref _entries, Array.FindAll(_entries, e => e.Block != block));
     }
 
+    /// <summary>What is read in this range, where nothing answers any more, is 0 from now on and not ones (docs/decisions/0083). The last <see cref="MaxVacated"/> ranges are kept.</summary>
+    internal void Vacate(ulong start, ulong size)
+    {
+        lock (_changing)
+        {
+            (ulong Start, ulong Size)[] others = Array.FindAll(_vacated, v => v.Start != start);
+            Volatile.Write(ref _vacated, [.. others.AsSpan(Math.Max(0, others.Length - MaxVacated + 1)), (start, size)]);
+        }
+    }
+
+    /// <summary>An address in such a range.</summary>
+    internal bool IsVacated(ulong address)
+    {
+        foreach ((ulong start, ulong size) in Volatile.Read(ref _vacated))
+        {
+            if (address - start < size) return true;
+        }
+        return false;
+    }
+
     /// <summary>The blocks in the order of their addresses.</summary>
     internal ReadOnlySpan<Entry> Entries => _entries;
 
+    /// <summary>What answers where at this moment. One that is another array later may have lost a block.</summary>
+    internal Entry[] View => Volatile.Read(ref _entries);
+
     /// <summary>The block at <paramref name="address"/>, or null; an access that leaves the block belongs to nobody.</summary>
-    internal IRegisterBlock? Find(ulong address, int width, out uint offset)
+    internal IRegisterBlock? Find(ulong address, int width, out uint offset) => Find(Volatile.Read(ref _entries), address, width, out offset);
+
+    /// <summary>The same in what <see cref="View"/> gave.</summary>
+    internal static IRegisterBlock? Find(Entry[] entries, ulong address, int width, out uint offset)
     {
-        Entry[] entries = Volatile.Read(ref _entries);
         int low = 0, high = entries.Length - 1;
         while (low <= high)
         {

@@ -12,14 +12,18 @@ internal sealed class GuestBus(AddressSpace space, AccessTrace trace, GuestError
     /// <summary>Reads for vCPU <paramref name="vcpu"/>; the value is what the guest gets, whatever happened.</summary>
     internal ulong Read(int vcpu, ulong address, int width)
     {
-        IRegisterBlock? block = space.Find(address, width, out uint offset);
+        AddressSpace.Entry[] view = space.View;
+        IRegisterBlock? block = AddressSpace.Find(view, address, width, out uint offset);
         IoStatus status = IoStatus.NoDevice;
         ulong value = 0;
         if (block is not null)
         {
-            lock (block.Gate) status = block.Read(offset, width, out value);
+            lock (block.Gate)
+            {
+                if (IsThere(block, view, address, width)) status = block.Read(offset, width, out value);
+            }
         }
-        if (status != IoStatus.Ok) value = Refused(block, status);
+        if (status != IoStatus.Ok) value = block is null && space.IsVacated(address) ? 0 : Refused(block, status);
         value &= Mask(width);
         Note(block, address, offset, width, value, write: false, status, vcpu);
         return value;
@@ -29,14 +33,22 @@ internal sealed class GuestBus(AddressSpace space, AccessTrace trace, GuestError
     internal void Write(int vcpu, ulong address, int width, ulong value)
     {
         value &= Mask(width);
-        IRegisterBlock? block = space.Find(address, width, out uint offset);
+        AddressSpace.Entry[] view = space.View;
+        IRegisterBlock? block = AddressSpace.Find(view, address, width, out uint offset);
         IoStatus status = IoStatus.NoDevice;
         if (block is not null)
         {
-            lock (block.Gate) status = block.Write(offset, width, value);
+            lock (block.Gate)
+            {
+                if (IsThere(block, view, address, width)) status = block.Write(offset, width, value);
+            }
         }
         Note(block, address, offset, width, value, write: true, status, vcpu);
     }
+
+    // Between the look-up and the gate the block may have been taken away, and what it stood on is then gone.
+    private bool IsThere(IRegisterBlock block, AddressSpace.Entry[] view, ulong address, int width) =>
+        space.View == view || space.Find(address, width, out _) == block;
 
     private static ulong Refused(IRegisterBlock? block, IoStatus status) => status switch
     {

@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text;
 using MicroVm.Bus;
 using MicroVm.Devices;
+using MicroVm.Events;
 
 namespace MicroVm.Diagnostics;
 
@@ -14,8 +15,7 @@ internal sealed class AccessPrinter : IAccessObserver, IDisposable
     private const int BatchLength = 256;
     private const string AllCategory = "all";
 
-    private readonly Lock _lock = new();
-    private readonly SemaphoreSlim _news = new(0, 1);
+    private readonly object _lock = new();
     private readonly Item[] _ring = new Item[RingLength];
     private readonly Item[] _batch = new Item[BatchLength];
     private readonly Dictionary<IRegisterBlock, AccessShadow> _shadows = new(ReferenceEqualityComparer.Instance);
@@ -28,7 +28,7 @@ internal sealed class AccessPrinter : IAccessObserver, IDisposable
     private readonly Thread _thread;
     private long _head, _tail;
     private long _dropped;
-    private volatile bool _stopping;
+    private bool _stopping;
 
     /// <param name="options">What to print and where to.</param>
     /// <param name="ports">The machine's port space.</param>
@@ -46,8 +46,7 @@ internal sealed class AccessPrinter : IAccessObserver, IDisposable
             if (!all && category is not ("pio" or "mmio")) blocks.Add(BlockNamed(category));
         }
         _blocks = [.. blocks];
-        _thread = new Thread(Run) { Name = "trace", IsBackground = true };
-        _thread.Start();
+        _thread = HostThread.Start(Run, "trace");
     }
 
     /// <inheritdoc/>
@@ -62,19 +61,18 @@ internal sealed class AccessPrinter : IAccessObserver, IDisposable
                 return;
             }
             _ring[_head++ % RingLength] = new Item(Stopwatch.GetTimestamp(), access);
-            // The semaphore is a flag: one release per time that the ring was empty.
-            if (_head - _tail == 1 && _news.CurrentCount == 0) _news.Release();
+            // Only an empty ring is waited for.
+            if (_head - _tail == 1) Monitor.Pulse(_lock);
         }
     }
 
     /// <summary>Prints what is left and ends.</summary>
     public void Dispose()
     {
-        if (_stopping) return;
-        _stopping = true;
         lock (_lock)
         {
-            if (_news.CurrentCount == 0) _news.Release();
+            _stopping = true;
+            Monitor.Pulse(_lock);
         }
         _thread.Join();
     }
@@ -108,21 +106,20 @@ internal sealed class AccessPrinter : IAccessObserver, IDisposable
         StringBuilder text = new();
         while (true)
         {
-            bool last = _stopping;
             int count = Take(out long dropped);
             for (int i = 0; i < count; i++) AppendLine(text, _batch[i]);
             if (dropped > 0) text.Append(CultureInfo.InvariantCulture, $"microvm: trace: {dropped} accesses not shown, the reader is too slow\n");
             if (text.Length > 0) Print(text);
-            if (count > 0) continue;
-            if (last) return;
-            _news.Wait();
+            if (count == 0) return;
         }
     }
 
+    // Waits for accesses; there are none when it is over.
     private int Take(out long dropped)
     {
         lock (_lock)
         {
+            while (_head == _tail && !_stopping) Monitor.Wait(_lock);
             int count = (int)Math.Min(_head - _tail, BatchLength);
             for (int i = 0; i < count; i++) _batch[i] = _ring[_tail++ % RingLength];
             (dropped, _dropped) = (_dropped, 0);
@@ -132,7 +129,8 @@ internal sealed class AccessPrinter : IAccessObserver, IDisposable
 
     private void AppendLine(StringBuilder text, in Item item)
     {
-        text.Append(CultureInfo.InvariantCulture, $"[{Stopwatch.GetElapsedTime(_start, item.Time).TotalSeconds,12:F6}] ");
+        long microseconds = Stopwatch.GetElapsedTime(_start, item.Time).Ticks / TimeSpan.TicksPerMicrosecond;
+        text.Append(CultureInfo.InvariantCulture, $"[{microseconds / 1_000_000,5}.{microseconds % 1_000_000:D6}] ");
         _formatter.Append(text, item.Access, RegisterOf(item.Access));
         text.Append('\n');
     }

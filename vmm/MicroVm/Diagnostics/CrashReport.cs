@@ -42,13 +42,15 @@ internal static class CrashReport
         }
         int bits = s.Cs.L != 0 ? 64 : s.Cs.Db != 0 ? 32 : 16;
         Iced.Intel.Decoder decoder = Iced.Intel.Decoder.Create(bits, new ByteArrayCodeReader(code[..length].ToArray()), rip);
-        NasmFormatter formatter = new();
+        MasmFormatter formatter = new();
         StringOutput output = new();
         text.AppendLine("code:");
         while (decoder.IP - rip < (ulong)length)
         {
+            int at = (int)(decoder.IP - rip);
             Instruction instruction = decoder.Decode();
             if (decoder.LastError != DecoderError.None) break;
+            ExchangeDecoder.Complete(ref instruction, code.Slice(at, instruction.Length));
             formatter.Format(instruction, output);
             text.AppendLine(CultureInfo.InvariantCulture, $"{(instruction.IP == rip ? "=>" : "  ")} {instruction.IP:x16}  {output.ToStringAndReset()}");
         }

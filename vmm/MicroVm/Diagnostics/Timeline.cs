@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Text.Json;
 
 namespace MicroVm.Diagnostics;
 
@@ -45,26 +44,17 @@ internal static class Timeline
 
     /// <summary>The marks as JSON: <c>{"unit":"us","origin":"harness"|"first mark","marks":[{"phase":"main","at":812.4,"took":3.1}, ...]}</c>;
     /// <c>took</c> is the time since the mark before.</summary>
-    internal static void WriteJson(Stream to)
+    internal static JsonMap Json()
     {
+        JsonList rows = [];
         (string Phase, long Nanoseconds)[] marks = Marks(out bool fromHarness);
-        using Utf8JsonWriter json = new(to, new JsonWriterOptions { Indented = true });
-        json.WriteStartObject();
-        json.WriteString("unit", "us");
-        json.WriteString("origin", fromHarness ? "harness" : "first mark");
-        json.WriteStartArray("marks");
         long before = 0;
         foreach ((string phase, long nanoseconds) in marks)
         {
-            json.WriteStartObject();
-            json.WriteString("phase", phase);
-            json.WriteNumber("at", nanoseconds / 1000m);
-            json.WriteNumber("took", (nanoseconds - before) / 1000m);
-            json.WriteEndObject();
+            rows.Add(new JsonMap { ["phase"] = phase, ["at"] = new JsonThousandths(nanoseconds), ["took"] = new JsonThousandths(nanoseconds - before) });
             before = nanoseconds;
         }
-        json.WriteEndArray();
-        json.WriteEndObject();
+        return new JsonMap { ["unit"] = "us", ["origin"] = fromHarness ? "harness" : "first mark", ["marks"] = rows };
     }
 
     private static long Nanoseconds(long ticks) => ticks * (1_000_000_000 / Stopwatch.Frequency);

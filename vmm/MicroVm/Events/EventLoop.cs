@@ -36,8 +36,12 @@ public sealed class EventLoop : IDisposable
     }
 
     /// <summary>Calls <paramref name="handler"/> each time <paramref name="fd"/> is readable.</summary>
+    /// <param name="fd">What to wait for.</param>
+    /// <param name="handler">What to call.</param>
+    /// <param name="token">What to give it.</param>
+    /// <param name="edge">Once for each time that it becomes so, instead of for as long as it is: an event or a timer then needs no reading.</param>
     /// <exception cref="MicroVmException">The descriptor cannot be waited for (a regular file), or the host gives no thread.</exception>
-    public void Add(int fd, IEventHandler handler, int token = 0)
+    public void Add(int fd, IEventHandler handler, int token = 0, bool edge = false)
     {
         lock (_handling)
         {
@@ -47,8 +51,8 @@ public sealed class EventLoop : IDisposable
                 index = _slots.Length;
                 Array.Resize(ref _slots, index * 2);
             }
-            _thread ??= Start();
-            Control(Libc.EPOLL_CTL_ADD, fd, (uint)index);
+            _thread ??= HostThread.Start(Run, _name);
+            Control(Libc.EPOLL_CTL_ADD, fd, (uint)index, edge ? Libc.EPOLLIN | Libc.EPOLLET : Libc.EPOLLIN);
             _slots[index] = new Slot(fd, handler, token);
         }
     }
@@ -88,20 +92,6 @@ public sealed class EventLoop : IDisposable
         if (_thread != Thread.CurrentThread) _thread?.Join();
         _wake.Dispose();
         _ = Libc.close(_epoll);
-    }
-
-    private Thread Start()
-    {
-        Thread thread = new(Run, 256 << 10) { Name = _name, IsBackground = true };
-        try
-        {
-            thread.Start();
-        }
-        catch (Exception e) when (e is OutOfMemoryException or ThreadStartException)
-        {
-            throw MicroVmException.Host("cannot start a thread", _name, "Raise the limit of processes (ulimit -u, pids.max) or of open files (ulimit -n)");
-        }
-        return thread;
     }
 
     private void Run()

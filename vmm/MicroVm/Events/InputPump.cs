@@ -9,10 +9,17 @@ internal interface IInputSink
     int Receive(ReadOnlySpan<byte> bytes);
 }
 
+/// <summary>Where a device's input comes from.</summary>
+internal interface IInputSource
+{
+    /// <summary>The device has room again. From any thread.</summary>
+    void Resume();
+}
+
 /// <summary>Input from a file descriptor of the host on its way to a device: a thread that reads only what the device has room for.</summary>
 /// <remarks>Works with terminals, pipes, sockets, files and <c>/dev/null</c>, blocking or not, and changes no flag of the descriptor.
-/// The end of the input ends the pump, not the machine.</remarks>
-internal sealed class InputPump(int fd, IInputSink sink, string name) : IDisposable
+/// The end of the input ends the pump, not the machine; <c>ended</c> then hears of it, on the pump's thread.</remarks>
+internal sealed class InputPump(int fd, IInputSink sink, string name, Action? ended = null) : IInputSource, IDisposable
 {
     private const int ChunkSize = 256;
 
@@ -27,12 +34,11 @@ internal sealed class InputPump(int fd, IInputSink sink, string name) : IDisposa
     internal void Start()
     {
         if (fd < 0) return;
-        _thread = new Thread(Run, maxStackSize: 256 << 10) { Name = name, IsBackground = true };
-        _thread.Start();
+        _thread = HostThread.Start(Run, name);
     }
 
-    /// <summary>The device has room again. From any thread.</summary>
-    internal void Resume() => _wake.Signal();
+    /// <inheritdoc/>
+    public void Resume() => _wake.Signal();
 
     /// <summary>Ends the thread.</summary>
     public void Dispose()
@@ -45,6 +51,12 @@ internal sealed class InputPump(int fd, IInputSink sink, string name) : IDisposa
     }
 
     private void Run()
+    {
+        Read();
+        if (!_stopping) ended?.Invoke();
+    }
+
+    private void Read()
     {
         Span<byte> buffer = stackalloc byte[ChunkSize];
         while (!_stopping)

@@ -2,14 +2,24 @@ using MicroVm.Kvm;
 
 namespace MicroVm.Events;
 
+/// <summary>Takes output of the guest and never waits for its reader.</summary>
+internal interface IOutputSink
+{
+    /// <summary>Takes all of the bytes, or drops some and counts them. From any thread.</summary>
+    void Write(ReadOnlySpan<byte> bytes);
+
+    /// <summary>Waits until everything written so far is out; false if the reader has gone or did not take it in time.</summary>
+    bool TryFlush(TimeSpan timeout);
+}
+
 /// <summary>Output of the guest on its way to a file descriptor of the host: a bounded ring and a thread that empties it.</summary>
 /// <remarks>Writers are vCPU and device threads and never wait for the reader: when the ring is full its oldest bytes give way and are counted.
 /// The descriptor may be a pipe, a terminal, a socket or a file, blocking or not; a reader that has gone (EPIPE, EIO) turns the pump into a counter.
 /// The pump does not own the descriptor. Lock order: the ring's lock is the innermost of all.</remarks>
-public sealed class OutputPump : IDisposable
+public sealed class OutputPump : IOutputSink, IDisposable
 {
     /// <summary>One write; a pipe that polls writable takes this much without blocking (PIPE_BUF).</summary>
-    private const int ChunkSize = 4096;
+    private const int ChunkSize = 4096, StackSize = 128 << 10;
     /// <summary>How long a line that has not ended may gather before it is written, so that a serial port costs a write per line and not per byte.</summary>
     private const int GatherMilliseconds = 1;
 
@@ -66,7 +76,7 @@ public sealed class OutputPump : IDisposable
             State wanted = bytes.Contains((byte)'\n') || _head - _tail >= ChunkSize ? State.Writing : State.Gathering;
             wake = wanted > _state;
             if (wake) _state = wanted;
-            if (_thread is null) Start();
+            _thread ??= HostThread.Start(Run, _name, StackSize);
         }
         if (wake) _wake.Signal();
     }
@@ -122,12 +132,6 @@ public sealed class OutputPump : IDisposable
         bytes[..first].CopyTo(_ring.AsSpan(at));
         bytes[first..].CopyTo(_ring);
         _head += bytes.Length;
-    }
-
-    private void Start()
-    {
-        _thread = new Thread(Run, 128 << 10) { Name = _name, IsBackground = true };
-        _thread.Start();
     }
 
     private void Run()

@@ -111,9 +111,9 @@ internal sealed class InterruptRouter
     }
 
     /// <summary>The message and state of a GSI, for <c>explain</c> and crash reports.</summary>
-    internal (MsiMessage Message, bool Masked, bool Connected) Look(uint gsi)
+    internal RouteLook Look(uint gsi)
     {
-        lock (_lock) return (_routes[gsi].Message, _routes[gsi].Masked || !_routes[gsi].Known, _routes[gsi].Connected);
+        lock (_lock) return new RouteLook(_routes[gsi].Message, _routes[gsi].Masked || !_routes[gsi].Known, _routes[gsi].Connected, _routes[gsi].Line);
     }
 
     private void SendTable()
@@ -151,6 +151,13 @@ internal sealed class InterruptRouter
         internal bool Known, Masked, Connected, Sent;
     }
 }
+
+/// <summary>A route as it stood when somebody looked.</summary>
+/// <param name="Message">What its line becomes.</param>
+/// <param name="Masked">It becomes nothing now.</param>
+/// <param name="Connected">KVM listens to the line.</param>
+/// <param name="Line">Who raises it, or null.</param>
+internal readonly record struct RouteLook(MsiMessage Message, bool Masked, bool Connected, InterruptLine? Line);
 
 /// <summary>A message signalled interrupt: what is written where.</summary>
 /// <param name="Address">Address, in the local APICs' range.</param>

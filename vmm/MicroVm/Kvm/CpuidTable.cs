@@ -28,6 +28,9 @@ internal ref struct CpuidTable
         _entries = entries[..ReplaceTopology(entries, count)];
     }
 
+    /// <summary>A copy for vCPUs that come later, or an empty one where none can.</summary>
+    internal readonly CpuidLeaves Keep(bool wanted) => new(wanted ? _entries.ToArray() : [], _cpus, _tscDeadline);
+
     // KVM's topology leaves are the host's, or empty: ours take their place, three levels of 0xb, and no 0x1f.
     private static int ReplaceTopology(Span<KvmAbi.CpuidEntry> entries, int count)
     {
@@ -85,5 +88,17 @@ internal ref struct CpuidTable
             _ => (0u, 0u, e.Index),
         };
         e.Edx = (uint)apicId;
+    }
+}
+
+/// <summary>Leaves that outlive their <see cref="CpuidTable"/>.</summary>
+internal sealed class CpuidLeaves(KvmAbi.CpuidEntry[] entries, int cpus, bool tscDeadline)
+{
+    /// <summary>The table again. Its room is its own.</summary>
+    internal CpuidTable Table()
+    {
+        Span<KvmAbi.CpuidEntry> room = new KvmAbi.CpuidEntry[CpuidTable.MaxEntries];
+        entries.CopyTo(room);
+        return new CpuidTable(room, entries.Length, cpus, tscDeadline);
     }
 }

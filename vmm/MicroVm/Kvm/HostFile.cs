@@ -27,6 +27,12 @@ internal enum HostFileKind
 internal readonly record struct HostFileStatus(
     HostFileKind Kind, ulong Size, ulong Device, ulong Inode, uint Owner, uint Permissions, long Modified, long Changed);
 
+/// <summary>Sizes of blocks of a file or block device, in bytes; powers of two.</summary>
+/// <param name="Logical">What can be read and written, at least 512.</param>
+/// <param name="Physical">What costs no reading before it is written.</param>
+/// <param name="Optimal">What is transferred best, or 0.</param>
+internal readonly record struct HostBlockSizes(uint Logical, uint Physical, uint Optimal);
+
 /// <summary>An open file of the host: positional reads and writes that never throw, so that a device can answer its guest with a status.</summary>
 /// <remarks>A transfer goes on after an interruption or a short count and answers the bytes moved, fewer only at the end of the file;
 /// where nothing was moved because of an error, the negated error number. Safe for use from several threads.</remarks>
@@ -109,6 +115,34 @@ internal sealed unsafe class HostFile : IDisposable
         return true;
     }
 
+    /// <summary>What blocks it has; of a regular file those of its file system, in sectors of 512 bytes.</summary>
+    internal HostBlockSizes BlockSizes(HostFileKind kind)
+    {
+        const nuint LogicalSize = 0x1268, PhysicalSize = 0x127b, OptimalSize = 0x1279;   // linux/fs.h: BLKSSZGET, BLKPBSZGET, BLKIOOPT
+        uint logical = 512, physical = 512, optimal = 0;
+        Libc.Stat s;
+        if (kind == HostFileKind.BlockDevice)
+        {
+            _ = Libc.ioctl(_fd, LogicalSize, &logical);
+            _ = Libc.ioctl(_fd, PhysicalSize, &physical);
+            _ = Libc.ioctl(_fd, OptimalSize, &optimal);
+        }
+        else if (Libc.fstat(_fd, &s) == 0)
+        {
+            physical = (uint)Math.Clamp(s.BlockSize, 512, 4096);
+        }
+        return System.Numerics.BitOperations.IsPow2(logical) && System.Numerics.BitOperations.IsPow2(physical) && logical >= 512 && physical >= logical
+            ? new HostBlockSizes(logical, physical, optimal) : new HostBlockSizes(512, 512, 0);
+    }
+
+    /// <summary>A block device whose driver refuses writes, although it could be opened for them.</summary>
+    internal bool IsReadOnlyDevice()
+    {
+        const nuint GetReadOnly = 0x125e;   // linux/fs.h: BLKROGET
+        int readOnly = 0;
+        return Libc.ioctl(_fd, GetReadOnly, &readOnly) == 0 && readOnly != 0;
+    }
+
     /// <summary>Reads at an offset.</summary>
     internal long Read(Span<byte> into, ulong offset)
     {
@@ -117,9 +151,6 @@ internal sealed unsafe class HostFile : IDisposable
 
     /// <summary>Reads at an offset into guest memory.</summary>
     internal long Read(HostRange into, ulong offset) => Read(into.Address, into.Length, offset);
-
-    /// <summary>Reads at an offset into several places. The vector is used up.</summary>
-    internal long Read(Span<Libc.IoVec> into, ulong offset) => Move(into, offset, write: false);
 
     /// <summary>Writes at an offset.</summary>
     internal long Write(ReadOnlySpan<byte> from, ulong offset)
@@ -130,8 +161,16 @@ internal sealed unsafe class HostFile : IDisposable
     /// <summary>Writes at an offset out of guest memory.</summary>
     internal long Write(HostRange from, ulong offset) => Write(from.Address, from.Length, offset);
 
-    /// <summary>Writes at an offset from several places. The vector is used up.</summary>
-    internal long Write(Span<Libc.IoVec> from, ulong offset) => Move(from, offset, write: true);
+    /// <summary>One step of a transfer between the file and what is left of a row: the bytes moved, perhaps fewer than there are, 0 at the end of the file, or the negated error number.</summary>
+    internal long Transfer(TransferVectors vectors, int row, bool write, ulong offset, int flags)
+    {
+        Libc.IoVec* v = vectors.Rest(row, out int count);
+        nint n = write ? Libc.pwritev2(_fd, v, count, (long)offset, flags) : Libc.preadv(_fd, v, count, (long)offset);
+        return n < 0 ? -Libc.Errno : n;
+    }
+
+    /// <summary>Changes what of the file takes space (<c>Libc.FALLOC_*</c>); 0 or the negated error number.</summary>
+    internal int Allocate(int mode, ulong offset, ulong length) => Libc.fallocate(_fd, mode, (long)offset, (long)length) == 0 ? 0 : -Libc.Errno;
 
     /// <summary>Makes what was written durable; 0 or the negated error number.</summary>
     internal int Flush()
@@ -193,41 +232,6 @@ internal sealed unsafe class HostFile : IDisposable
             if (n > 0) done += (ulong)n;
         }
         return (long)done;
-    }
-
-    private long Move(Span<Libc.IoVec> vector, ulong offset, bool write)
-    {
-        ulong done = 0;
-        while (!vector.IsEmpty)
-        {
-            // IOV_MAX is 1024.
-            int count = Math.Min(vector.Length, 1024);
-            nint n;
-            fixed (Libc.IoVec* v = vector)
-                n = write ? Libc.pwritev(_fd, v, count, (long)(offset + done)) : Libc.preadv(_fd, v, count, (long)(offset + done));
-            if (n < 0 && Libc.Errno is int error && error != Libc.EINTR) return done == 0 ? -error : (long)done;
-            bool empty = n == 0 && vector[0].Length != 0;
-            if (n >= 0) vector = Skip(vector, (nuint)n);
-            if (n > 0) done += (ulong)n;
-            if (empty) break;
-        }
-        return (long)done;
-    }
-
-    // SAFETY: stays inside the buffer that the entry already describes.
-    private static Span<Libc.IoVec> Skip(Span<Libc.IoVec> vector, nuint bytes)
-    {
-        while (!vector.IsEmpty && bytes >= vector[0].Length)
-        {
-            bytes -= vector[0].Length;
-            vector = vector[1..];
-        }
-        if (bytes != 0)
-        {
-            vector[0].Base = (byte*)vector[0].Base + bytes;
-            vector[0].Length -= bytes;
-        }
-        return vector;
     }
 
     // Linux moves at most 0x7ffff000 bytes in one call.

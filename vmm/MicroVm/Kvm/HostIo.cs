@@ -49,6 +49,17 @@ internal static unsafe class HostIo
         secondReady = n > 0 && p[1].Returned != 0;
     }
 
+    /// <summary>Waits until one of at most 32 descriptors can be read or has failed; answers a bit for each that is. -1 stands for none.</summary>
+    internal static uint WaitAny(ReadOnlySpan<int> descriptors, int milliseconds)
+    {
+        Libc.PollFd* p = stackalloc Libc.PollFd[descriptors.Length];
+        for (int i = 0; i < descriptors.Length; i++) p[i] = new() { Fd = descriptors[i], Events = (short)Libc.EPOLLIN };
+        if (Libc.poll(p, (nuint)descriptors.Length, milliseconds) <= 0) return 0;
+        uint ready = 0;
+        for (int i = 0; i < descriptors.Length; i++) ready |= p[i].Returned != 0 ? 1u << i : 0;
+        return ready;
+    }
+
     /// <summary>Whether a descriptor is dead: an error, or an other end that is closed in both directions. What arrived before may still be there to read.</summary>
     internal static bool HasFailed(int fd)
     {

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using System.Text;
 
 namespace MicroVm.Kvm;
 
@@ -7,10 +8,13 @@ internal static unsafe class HostSocket
 {
     /// <summary>Longest path.</summary>
     internal const int MaxPath = 107;
-    private const int FamilyUnix = 1, Stream = 1, NonBlocking = Libc.O_NONBLOCK | Libc.O_CLOEXEC, NoSignal = 0x4000, ShutWrite = 1, Backlog = 128;
+    private const int FamilyUnix = 1, Stream = 1, NonBlocking = Libc.O_NONBLOCK | Libc.O_CLOEXEC, NoSignal = 0x4000, ShutWrite = 1, SetFlags = 4, Backlog = 128;
+
+    /// <summary>Whether a socket can have this path, and <paramref name="more"/> bytes behind it.</summary>
+    internal static bool IsPath(string path, int more = 0) => path.Length > 0 && !path.Contains('\0') && Encoding.UTF8.GetByteCount(path) <= MaxPath - more;
 
     /// <summary>Listens at a path. A socket that a process of this user left behind is replaced, anything else is not.</summary>
-    /// <param name="path">At most <see cref="MaxPath"/> bytes.</param>
+    /// <param name="path">One that <see cref="IsPath"/>.</param>
     /// <param name="mode">Permissions of the socket, of which the umask takes some away: who may connect.</param>
     internal static int Listen(string path, int mode = 0x1ff /* 0777 */)
     {
@@ -35,12 +39,22 @@ internal static unsafe class HostSocket
     /// <summary>Connects to a path at once or not at all.</summary>
     internal static int Connect(string path)
     {
-        if (path.Length > MaxPath) return -Libc.EINVAL;
+        if (!IsPath(path)) return -Libc.EINVAL;
         int fd = Libc.socket(FamilyUnix, Stream | NonBlocking, 0);
         if (fd < 0) return -Libc.Errno;
         Address address = Address.Of(path);
         if (Libc.connect(fd, &address, sizeof(Address)) == 0) return fd;
         return Closed(fd, -Libc.Errno);
+    }
+
+    /// <summary>Makes two connected ones; 0, or the error number. The second is for another program and waits, as programs expect.</summary>
+    internal static int Pair(out int first, out int second)
+    {
+        int* ends = stackalloc int[2];
+        int error = Libc.socketpair(FamilyUnix, Stream | Libc.O_CLOEXEC, 0, ends) == 0 ? 0 : Libc.Errno;
+        (first, second) = error == 0 ? (ends[0], ends[1]) : (-1, -1);
+        if (error == 0) _ = Libc.fcntl(first, SetFlags, Libc.O_NONBLOCK);
+        return error;
     }
 
     /// <summary>Sends some of the bytes; a reader that is gone is an error, not a signal.</summary>
@@ -100,8 +114,7 @@ internal static unsafe class HostSocket
         internal static Address Of(string path)
         {
             Address address = new() { _family = FamilyUnix };
-            byte[] bytes = Libc.Path(path);
-            bytes.AsSpan(0, Math.Min(bytes.Length, MaxPath)).CopyTo(new Span<byte>(address._path, MaxPath));
+            Libc.Path(path).CopyTo(new Span<byte>(address._path, MaxPath + 1));
             return address;
         }
     }

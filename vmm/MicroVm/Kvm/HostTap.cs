@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Text;
+using MicroVm.Virtio.Net;
 
 namespace MicroVm.Kvm;
 
@@ -12,13 +13,15 @@ internal enum TapOffloads : uint
     Tso4 = 2,
     Tso6 = 4,
     TsoEcn = 8,
+    Uso4 = 32,
+    Uso6 = 64,
 }
 
 /// <summary>A network interface of the host whose other end is this process: each read and write is one frame behind a virtio header of 12 bytes.</summary>
-internal sealed unsafe class HostTap : IDisposable
+internal sealed unsafe class HostTap : INetEnd
 {
-    private const nuint TunSetIff = 0x400454ca, TunSetOffload = 0x400454d0, TunGetIff = 0x800454d2, TunSetHeaderSize = 0x400454d8, GetFlags = 0x8913;
-    private const ushort Tap = 2, NoPacketInfo = 0x1000, VnetHeader = 0x4000;
+    private const nuint TunSetIff = 0x400454ca, TunSetOffload = 0x400454d0, TunSetQueue = 0x400454d9, TunGetIff = 0x800454d2, TunSetHeaderSize = 0x400454d8, GetFlags = 0x8913;
+    private const ushort Tap = 2, NoPacketInfo = 0x1000, VnetHeader = 0x4000, MultiQueue = 0x100, AttachQueue = 0x200, DetachQueue = 0x400;
     private const short InterfaceUp = 1;
     private const int NameSize = 16, FamilyInet = 2, SocketDatagram = 2;
     private const int FcntlGetFlags = 3, FcntlSetFlags = 4, FcntlDuplicate = 1030;
@@ -27,41 +30,90 @@ internal sealed unsafe class HostTap : IDisposable
 
     private HostTap(int fd, string name, bool isTap) => (Fd, Name, _isTap) = (fd, name, isTap);
 
-    /// <summary>The descriptor, non-blocking; -1 after disposal.</summary>
-    internal int Fd { get; private set; }
+    public int Fd { get; private set; }
 
-    /// <summary>The interface's name, for messages.</summary>
-    internal string Name { get; }
+    public string Name { get; }
 
-    /// <summary>Whether the other end computes checksums and cuts segments; a socket does not.</summary>
-    internal bool HasOffloads => _isTap;
+    /// <summary>A socket's other end gets frames as they are: nobody is there to finish them.</summary>
+    public bool HasOffloads => _isTap;
+
+    public bool HasDatagramOffload { get; private set; }
+
+    public bool HasFrame => false;
+
+    public bool HasTail => false;
 
     /// <summary>Opens an interface that exists.</summary>
-    /// <exception cref="MicroVmException">There is none, it is no tap, it is in use, or this user may not have it.</exception>
-    internal static HostTap Open(string name)
+    /// <param name="name">Its name.</param>
+    /// <param name="queues">Queues of it, each of which is one of these objects.</param>
+    /// <exception cref="MicroVmException">There is none, it is no tap, it has not so many queues, it is in use, or this user may not have it.</exception>
+    internal static HostTap[] Open(string name, int queues)
     {
         if (name.Length is 0 or >= NameSize || !Ascii.IsValid(name)) throw MicroVmException.Usage("not a name of an interface", $"tap={name}", "Give 1 to 15 characters, such as tap0");
         // The kernel makes a tap that does not exist, which would then have no address and nobody to talk to.
-        if (!Exists(name)) throw MicroVmException.Host("no such tap", $"tap={name}", $"Make it: ip tuntap add {name} mode tap user $USER && ip addr add 10.0.0.1/24 dev {name} && ip link set {name} up");
+        if (!Exists(name)) throw MicroVmException.Host("no such tap", $"tap={name}", $"Make it: {HowToMake(name, queues)} && ip addr add 10.0.0.1/24 dev {name} && ip link set {name} up");
+        HostTap[] taps = new HostTap[queues];
+        try
+        {
+            for (int i = 0; i < queues; i++) taps[i] = OpenQueue(name, queues);
+        }
+        catch
+        {
+            foreach (HostTap? tap in taps) tap?.Dispose();
+            throw;
+        }
+        return taps;
+    }
+
+    private static HostTap OpenQueue(string name, int queues)
+    {
         int fd = Libc.Open("/dev/net/tun", Libc.O_RDWR | Libc.O_NONBLOCK);
         if (fd < 0) throw NoDevice(Libc.Errno);
-        Request request = new() { Flags = Tap | NoPacketInfo | VnetHeader };
+        Request request = new() { Flags = (ushort)(Tap | NoPacketInfo | VnetHeader | (queues > 1 ? MultiQueue : 0)) };
         SetName(ref request, name);
-        if (Libc.ioctl(fd, TunSetIff, &request) == 0) return Configure(new HostTap(fd, name, isTap: true));
-        int error = Libc.Errno;
+        int error = Libc.ioctl(fd, TunSetIff, &request) == 0 ? 0 : Libc.Errno;
+        if (error == Libc.EINVAL && queues == 1)
+        {
+            // One that was made for several queues can be opened in no other way; one of them does.
+            request.Flags |= MultiQueue;
+            error = Libc.ioctl(fd, TunSetIff, &request) == 0 ? 0 : Libc.Errno;
+        }
+        if (error == 0) return Configure(new HostTap(fd, name, isTap: true));
         _ = Libc.close(fd);
         throw MicroVmException.Host("cannot use the tap", $"tap={name}: {Libc.Describe(error)}", error switch
         {
-            Libc.EPERM or Libc.EACCES => $"Make it yours: ip tuntap add {name} mode tap user $USER (as root), or run as root",
+            Libc.EPERM or Libc.EACCES => $"Make it yours: {HowToMake(name, queues)} (as root), or run as root",
             Libc.EBUSY => "Another process uses it: stop that one, or give this machine a tap of its own",
-            Libc.EINVAL => $"It is no tap, or one with multi_queue: make one with ip tuntap add {name} mode tap",
+            Libc.EINVAL => $"It is no tap{(queues > 1 ? " of several queues" : "")}: make one with {HowToMake(name, queues)}",
+            Libc.E2BIG => "It has not so many queues: give fewer",
             _ => "Check it with ip -d link",
         });
     }
 
-    /// <summary>Uses an open tap, or a socket that keeps packets apart. The descriptor is duplicated and stays the caller's.</summary>
-    /// <exception cref="MicroVmException">It is not open, or a tap without IFF_VNET_HDR.</exception>
-    internal static HostTap FromDescriptor(int given)
+    private static string HowToMake(string name, int queues) => $"ip tuntap add {name} mode tap{(queues > 1 ? " multi_queue" : "")} user $USER";
+
+    /// <summary>Uses open queues of one tap, or sockets that keep packets apart. The descriptors are duplicated and stay the caller's.</summary>
+    /// <exception cref="MicroVmException">One is not open, or a tap without IFF_VNET_HDR; or they are not of one tap.</exception>
+    internal static HostTap[] FromDescriptors(IReadOnlyList<int> given)
+    {
+        HostTap[] taps = new HostTap[given.Count];
+        try
+        {
+            for (int i = 0; i < taps.Length; i++)
+            {
+                taps[i] = FromDescriptor(given[i]);
+                if (taps[i]._isTap != taps[0]._isTap || (taps[i]._isTap && taps[i].Name != taps[0].Name)) throw MicroVmException.Usage("not queues of one tap", $"fd={given[0]}:{given[i]}", "Open one tap several times, with IFF_MULTI_QUEUE");
+            }
+        }
+        catch
+        {
+            foreach (HostTap? tap in taps) tap?.Dispose();
+            throw;
+        }
+        return taps;
+    }
+
+    private static HostTap FromDescriptor(int given)
     {
         int fd = Libc.fcntl(given, FcntlDuplicate, 3);
         if (fd < 0) throw MicroVmException.Usage("not an open descriptor", $"fd={given}: {Libc.Describe(Libc.Errno)}", "Open the tap before this program is started and let it be inherited");
@@ -74,11 +126,29 @@ internal sealed unsafe class HostTap : IDisposable
         throw MicroVmException.Usage("the tap has no virtio header", $"fd={given} ({name})", "Open it with IFF_VNET_HDR");
     }
 
-    /// <summary>Says what may come in large or without a checksum; false if the host refuses.</summary>
-    internal bool SetOffloads(TapOffloads offloads) => !_isTap ? offloads == TapOffloads.None : Libc.ioctl(Fd, TunSetOffload, (nint)offloads) == 0;
+    public int Receive(PacketVectors into) => into.Read(Fd) is var got and not 0 ? got : -Libc.EPIPE;
 
-    /// <summary>Whether the interface is up; a socket is, as long as it is open.</summary>
-    internal bool IsUp() => !_isTap || (Query(Name, out short flags) && (flags & InterfaceUp) != 0);
+    public int Send(PacketVectors frame) => frame.Write(Fd);
+
+    public int Flush() => 0;
+
+    public bool SetOffloads(TapOffloads offloads) => !_isTap ? offloads == TapOffloads.None : Libc.ioctl(Fd, TunSetOffload, (nint)offloads) == 0;
+
+    public void SetAttached(bool attached)
+    {
+        if (!_isTap) return;
+        Request request = new() { Flags = attached ? AttachQueue : DetachQueue };
+        _ = Libc.ioctl(Fd, TunSetQueue, &request);
+    }
+
+    public int State()
+    {
+        if (!_isTap) return HostIo.HasFailed(Fd) ? Libc.EBADFD : 0;
+        Request request = default;
+        if (Libc.ioctl(Fd, TunGetIff, &request) != 0) return Libc.EBADFD;
+        // One that was moved to another namespace cannot be asked, and works.
+        return Query(Name, out short flags) && (flags & InterfaceUp) == 0 ? Libc.EIO : 0;
+    }
 
     /// <inheritdoc/>
     public void Dispose()
@@ -90,7 +160,13 @@ internal sealed unsafe class HostTap : IDisposable
     private static HostTap Configure(HostTap tap)
     {
         int size = 12;
-        if (!tap._isTap || Libc.ioctl(tap.Fd, TunSetHeaderSize, &size) == 0) return tap;
+        if (!tap._isTap || Libc.ioctl(tap.Fd, TunSetHeaderSize, &size) == 0)
+        {
+            // Linux 6.2 and later; a driver says what of it is wanted.
+            tap.HasDatagramOffload = tap._isTap && tap.SetOffloads(TapOffloads.Checksum | TapOffloads.Uso4 | TapOffloads.Uso6);
+            _ = tap.SetOffloads(TapOffloads.None);
+            return tap;
+        }
         int error = Libc.Errno;
         tap.Dispose();
         throw MicroVmException.Host("cannot use the tap", $"{tap.Name}: {Libc.Describe(error)}", "The host's kernel must have TUNSETVNETHDRSZ (2.6.36)");

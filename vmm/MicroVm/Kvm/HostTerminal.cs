@@ -9,6 +9,7 @@ internal sealed unsafe class HostTerminal
     private const uint CSIZE = 0x30, CS8 = 0x30, PARENB = 0x100;
     private const int VTIME = 5, VMIN = 6;
     private const int TCSANOW = 0;
+    private const nuint TIOCGWINSZ = 0x5413;
 
     private readonly int _fd;
     private Libc.Termios _saved;
@@ -30,6 +31,14 @@ internal sealed unsafe class HostTerminal
 
     /// <summary>True if a terminal is at <paramref name="fd"/>.</summary>
     internal static bool IsTerminal(int fd) => Libc.isatty(fd) == 1;
+
+    /// <summary>Columns and rows; null if there is no terminal, or it does not know.</summary>
+    internal static (ushort Columns, ushort Rows)? Size(int fd)
+    {
+        // struct winsize: rows, columns, two that nobody fills.
+        ushort* size = stackalloc ushort[4];
+        return Libc.ioctl(fd, TIOCGWINSZ, size) == 0 && size[0] != 0 && size[1] != 0 ? (size[1], size[0]) : null;
+    }
 
     /// <summary>Each byte at once, none with a meaning of its own, no echo.</summary>
     internal void MakeRaw()

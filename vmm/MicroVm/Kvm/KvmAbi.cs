@@ -10,7 +10,7 @@ internal static class KvmAbi
     internal const nuint GetApiVersion = 0xae00, CreateVm = 0xae01, CheckExtension = 0xae03, GetVcpuMmapSize = 0xae04, GetSupportedCpuid = 0xc008ae05;
     internal const nuint CreateVcpu = 0xae41, SetUserMemoryRegion = 0x4020ae46, SetTssAddress = 0xae47, SetIdentityMapAddress = 0x4008ae48;
     internal const nuint EnableCap = 0x4068aea3, IrqFd = 0x4020ae76, IoEventFd = 0x4040ae79, SetGsiRouting = 0x4008ae6a;
-    internal const nuint Run = 0xae80, GetRegs = 0x8090ae81, SetRegs = 0x4090ae82, GetSregs = 0x8138ae83, SetSregs = 0x4138ae84, SetCpuid2 = 0x4008ae90, SetMsrs = 0x4008ae89, Translate = 0xc018ae85;
+    internal const nuint Run = 0xae80, GetRegs = 0x8090ae81, SetRegs = 0x4090ae82, GetSregs = 0x8138ae83, SetSregs = 0x4138ae84, SetCpuid2 = 0x4008ae90, SetMsrs = 0x4008ae89, SetMpState = 0x4004ae99, Translate = 0xc018ae85;
 
     internal const int CapNrMemslots = 0xa, CapMaxVcpus = 0x42, CapIrqFd = 0x20, CapIoEventFd = 0x24, CapReadonlyMemory = 0x51, CapTscDeadlineTimer = 0x48;
     internal const int CapSplitIrqchip = 0x79, CapX2ApicApi = 0x81, CapImmediateExit = 0x88, CapIoEventFdAnyLength = 0x7a, CapIrqFdResample = 0x52;
@@ -20,6 +20,8 @@ internal static class KvmAbi
     internal const uint IoEventFdDatamatch = 1, IoEventFdPio = 2, IoEventFdDeassign = 4;
     internal const uint RoutingMsi = 2;
     internal const uint CpuidSignificantIndex = 1;
+    /// <summary>State of a processor after power-on: it waits for its start-up message.</summary>
+    internal const uint MpStateUninitialized = 1;
 
     /// <summary>Why <c>KVM_RUN</c> returned.</summary>
     internal enum ExitReason : uint

@@ -44,6 +44,13 @@ internal sealed unsafe class KvmVcpu : IDisposable
     /// <returns>0, or the error number: <see cref="Libc.EINTR"/> after a signal or <see cref="RequestExit"/>.</returns>
     internal int Run() => Libc.ioctl(_fd, KvmAbi.Run, 0) == 0 ? 0 : Libc.Errno;
 
+    /// <summary>Lets it wait for its start-up message, as after power-on. Not while it runs.</summary>
+    internal void AwaitStartUp()
+    {
+        uint state = KvmAbi.MpStateUninitialized;
+        Check(Libc.ioctl(_fd, KvmAbi.SetMpState, &state), "KVM_SET_MP_STATE");
+    }
+
     internal void SetCpuid(ReadOnlySpan<KvmAbi.CpuidEntry> entries)
     {
         Span<byte> buffer = stackalloc byte[8 + entries.Length * sizeof(KvmAbi.CpuidEntry)];

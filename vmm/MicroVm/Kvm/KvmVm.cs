@@ -1,14 +1,32 @@
 namespace MicroVm.Kvm;
 
+/// <summary>A part of the guest's address space that KVM maps.</summary>
+/// <param name="Number">KVM's number for it.</param>
+/// <param name="GuestAddress">First guest physical address.</param>
+/// <param name="Length">Bytes.</param>
+/// <param name="HostAddress">Where this process has it.</param>
+/// <param name="ReadOnly">Writes exit.</param>
+internal readonly record struct MemorySlot(uint Number, ulong GuestAddress, ulong Length, nint HostAddress, bool ReadOnly);
+
 /// <summary>One virtual machine in KVM. The order of calls matters for start-up: memory slots, then <see cref="SplitIrqchip"/>, then vCPUs, then irqfds and ioeventfds (docs/decisions/0001).</summary>
 internal sealed unsafe class KvmVm(int fd, int runSize) : IDisposable
 {
     private readonly Lock _slots = new();
     private readonly Stack<uint> _freeSlots = new();
+    private readonly List<MemorySlot> _slotsInUse = [];
     private uint _nextSlot;
 
     /// <summary>Memory slots that were ever in use at once, for tests.</summary>
     internal uint SlotsEver => _nextSlot;
+
+    /// <summary>The slots of this moment, in the order of their addresses.</summary>
+    internal MemorySlot[] Slots
+    {
+        get
+        {
+            lock (_slots) return [.. _slotsInUse.OrderBy(static s => s.GuestAddress)];
+        }
+    }
 
     /// <summary>Gives the guest memory: <paramref name="length"/> bytes at <paramref name="guestAddress"/>. Read-only memory exits on writes.</summary>
     /// <returns>The slot, for <see cref="RemoveMemory"/>.</returns>
@@ -25,6 +43,7 @@ internal sealed unsafe class KvmVm(int fd, int runSize) : IDisposable
             HostAddress = (ulong)hostAddress,
         };
         Check(Libc.ioctl(fd, KvmAbi.SetUserMemoryRegion, &region), "cannot give memory to the guest", "KVM_SET_USER_MEMORY_REGION");
+        lock (_slots) _slotsInUse.Add(new MemorySlot(slot, guestAddress, length, hostAddress, readOnly));
         return slot;
     }
 
@@ -33,7 +52,11 @@ internal sealed unsafe class KvmVm(int fd, int runSize) : IDisposable
     {
         KvmAbi.UserMemoryRegion region = new() { Slot = slot };
         Check(Libc.ioctl(fd, KvmAbi.SetUserMemoryRegion, &region), "cannot take memory from the guest", "KVM_SET_USER_MEMORY_REGION");
-        lock (_slots) _freeSlots.Push(slot);
+        lock (_slots)
+        {
+            _slotsInUse.RemoveAll(s => s.Number == slot);
+            _freeSlots.Push(slot);
+        }
     }
 
     /// <summary>Three pages that KVM may use on Intel processors without unrestricted guest mode. Nothing of the guest's may be there.</summary>

@@ -46,14 +46,58 @@ internal sealed unsafe class PacketVectors(int scratchBytes)
         if (_count == 0) _start = 0;
     }
 
-    /// <summary>Sends all pieces as one packet; bytes sent or minus the error number.</summary>
-    internal int Write(int fd)
+    /// <summary>Bytes of all pieces.</summary>
+    internal int Bytes
     {
+        get
+        {
+            nuint sum = 0;
+            for (int i = _start; i < _start + _count; i++) sum += _list[i].Length;
+            return checked((int)sum);
+        }
+    }
+
+    /// <summary>Sends all pieces as one packet; bytes sent or minus the error number.</summary>
+    /// <param name="fd">Where to.</param>
+    /// <param name="skip">Bytes of the first piece that are left out.</param>
+    internal int Write(int fd, int skip = 0)
+    {
+        Libc.IoVec first = _list[_start];
+        ArgumentOutOfRangeException.ThrowIfGreaterThan((nuint)skip, first.Length);
         fixed (Libc.IoVec* list = &_list[_start])
         {
+            *list = new Libc.IoVec { Base = (byte*)first.Base + skip, Length = first.Length - (nuint)skip };
             nint n;
             do n = Libc.writev(fd, list, _count); while (n < 0 && Libc.Errno == Libc.EINTR);
+            *list = first;
             return n < 0 ? -Libc.Errno : (int)n;
+        }
+    }
+
+    /// <summary>Copies the pieces from a byte on, as many as fit; answers how many.</summary>
+    internal int CopyTo(Span<byte> into, int from)
+    {
+        int done = 0;
+        foreach (ref readonly Libc.IoVec piece in _list.AsSpan(_start, _count))
+        {
+            int skip = (int)Math.Min((nuint)from, piece.Length), part = Math.Min(into.Length - done, (int)piece.Length - skip);
+            // SAFETY: checked guest memory or the scratch; both counts end inside the piece.
+            new ReadOnlySpan<byte>((byte*)piece.Base + skip, part).CopyTo(into[done..]);
+            from -= skip;
+            done += part;
+        }
+        return done;
+    }
+
+    /// <summary>Copies a packet into the pieces, as far as they reach.</summary>
+    internal void Fill(ReadOnlySpan<byte> packet)
+    {
+        foreach (ref readonly Libc.IoVec piece in _list.AsSpan(_start, _count))
+        {
+            int part = (int)Math.Min((nuint)packet.Length, piece.Length);
+            // SAFETY: checked guest memory or the scratch; the count ends inside the piece.
+            packet[..part].CopyTo(new Span<byte>(piece.Base, part));
+            packet = packet[part..];
         }
     }
 

@@ -10,13 +10,15 @@ internal static class VfioAbi
 
     internal const nuint GetApiVersion = 0x3b64, CheckExtension = 0x3b65, SetIommu = 0x3b66, GroupGetStatus = 0x3b67, GroupSetContainer = 0x3b68, GroupGetDeviceFd = 0x3b6a;
     internal const nuint DeviceGetInfo = 0x3b6b, DeviceGetRegionInfo = 0x3b6c, DeviceGetIrqInfo = 0x3b6d, DeviceSetIrqs = 0x3b6e, DeviceReset = 0x3b6f;
-    internal const nuint IommuMapDma = 0x3b71, IommuUnmapDma = 0x3b72;
+    internal const nuint IommuGetInfo = 0x3b70, IommuMapDma = 0x3b71, IommuUnmapDma = 0x3b72;
 
     internal const uint GroupViable = 1;
     internal const uint DeviceCanReset = 1, DeviceIsPci = 2;
     internal const uint RegionRead = 1, RegionWrite = 2, RegionMmap = 4, RegionCaps = 8;
     internal const ushort RegionCapSparseMmap = 1;
     internal const uint IrqNoResize = 8;
+    internal const uint IommuInfoCaps = 2;
+    internal const ushort IommuCapRanges = 1;
     internal const uint DmaRead = 1, DmaWrite = 2;
     internal const uint DataNone = 1, DataEventFd = 4, ActionMask = 8, ActionUnmask = 0x10, ActionTrigger = 0x20;
 
@@ -66,6 +68,22 @@ internal static class VfioAbi
     {
         internal uint Size, Flags;
         internal ulong HostAddress, Iova, Length;
+    }
+
+    [StructLayout(LayoutKind.Sequential)]
+    internal struct DmaUnmap
+    {
+        internal uint Size, Flags;
+        internal ulong Iova, Length;
+    }
+
+    /// <summary>Followed by a chain of capabilities, as far as there is room.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal struct IommuInfo
+    {
+        internal uint Size, Flags;
+        internal ulong PageSizes;
+        internal uint CapOffset, Padding;
     }
 
     /// <summary>Head of each entry in the chain behind a region's description.</summary>

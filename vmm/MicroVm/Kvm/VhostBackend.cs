@@ -6,16 +6,18 @@ using MicroVm.Virtio.Queue;
 namespace MicroVm.Kvm;
 
 /// <summary>A backend in the host's kernel (vhost): it gets the guest's memory, the rings and the events, and serves queues without this process. Each of its calls throws if the host refuses.</summary>
-internal sealed unsafe class VhostBackend : IDisposable
+internal sealed unsafe class VhostBackend : IDisposable, IMemoryListener
 {
     private const nuint GetFeatures = 0x8008af00, SetFeatures = 0x4008af00, SetOwner = 0xaf01, SetMemTable = 0x4008af03;
     private const nuint SetVringNum = 0x4008af10, SetVringAddr = 0x4028af11, SetVringBase = 0x4008af12, GetVringBase = 0xc008af12;
     private const nuint SetVringKick = 0x4008af20, SetVringCall = 0x4008af21, SetVringError = 0x4008af22, NetSetBackend = 0x4008af30;
     private const nuint VsockSetCid = 0x4008af60, VsockSetRunning = 0x4004af61;
-    private const int MaxRegions = 2;
+    // The kernel's own default (vhost's max_mem_regions).
+    private const int MaxRegions = 64;
 
     private readonly string _path;
     private int _fd;
+    private GuestMemory? _memory;
 
     private VhostBackend(string path, int fd) => (_path, _fd) = (path, fd);
 
@@ -50,14 +52,29 @@ internal sealed unsafe class VhostBackend : IDisposable
         }
     }
 
-    /// <summary>Gives it memory and features, once for each activation.</summary>
+    /// <summary>Gives it memory and features, once for each activation; until <see cref="Forget"/> it then follows what the guest has as memory.</summary>
     internal void Prepare(GuestMemory memory, ulong features)
     {
         Check(Libc.ioctl(_fd, SetFeatures, &features), "VHOST_SET_FEATURES");
-        MemoryTable table = new() { Count = (uint)memory.Regions.Length };
-        if (table.Count > 0) table.First = new Region(memory.Regions[0]);
-        if (table.Count > 1) table.Second = new Region(memory.Regions[1]);
-        if (table.Count > MaxRegions) throw MicroVmException.Host("cannot describe guest memory", _path, "Leave vhost away");
+        memory.Listen(this);
+        _memory = memory;
+    }
+
+    /// <summary>The activation is over: changes of the guest's memory do not matter any more.</summary>
+    internal void Forget()
+    {
+        _memory?.Unlisten(this);
+        _memory = null;
+    }
+
+    /// <inheritdoc/>
+    public void Changed(ReadOnlySpan<MemoryRegion> regions)
+    {
+        if (regions.Length > MaxRegions) throw MicroVmException.Host("guest memory has too many pieces", $"{regions.Length} for {_path}", "Leave vhost away");
+        MemoryTable table = new() { Count = (uint)regions.Length };
+        // SAFETY: the rows of the table on this stack, as many as it has.
+        Span<Region> rows = new(table.Rows, MaxRegions);
+        for (int i = 0; i < regions.Length; i++) rows[i] = new Region(regions[i]);
         Check(Libc.ioctl(_fd, SetMemTable, &table), "VHOST_SET_MEM_TABLE");
     }
 
@@ -123,6 +140,7 @@ internal sealed unsafe class VhostBackend : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        Forget();
         if (_fd >= 0) _ = Libc.close(_fd);
         _fd = -1;
     }
@@ -170,6 +188,6 @@ internal sealed unsafe class VhostBackend : IDisposable
     private struct MemoryTable
     {
         internal uint Count, Padding;
-        internal Region First, Second;
+        internal fixed ulong Rows[MaxRegions * 4];
     }
 }

@@ -11,11 +11,17 @@ internal sealed class ConsoleAttachment : IDisposable
     private readonly List<IDisposable> _owned = [];
     private readonly string _name;
     private readonly int _input = -1;
+    private readonly ConsoleSocket? _socket;
     private InputPump? _pump;
 
     private ConsoleAttachment(ConsoleEndpoint endpoint, string name)
     {
         _name = name;
+        if (endpoint is ConsoleEndpoint.SocketEndpoint socket)
+        {
+            Output = _socket = Own(new ConsoleSocket(socket.Path, name));
+            return;
+        }
         int output = -1;
         switch (endpoint)
         {
@@ -37,13 +43,28 @@ internal sealed class ConsoleAttachment : IDisposable
         endpoint is ConsoleEndpoint.NoEndpoint ? null : new ConsoleAttachment(endpoint, name);
 
     /// <summary>Takes the guest's output.</summary>
-    internal OutputPump Output { get; }
+    internal IOutputSink Output { get; }
 
     /// <summary>The caller's end, with <see cref="ConsoleEndpoint.Stream"/>.</summary>
     internal Stream? Stream { get; }
 
     /// <summary>Names the device that takes the input; reading starts with <see cref="Start"/>.</summary>
-    internal InputPump? Feed(IInputSink sink) => _input < 0 ? null : _pump = Own(new InputPump(_input, sink, _name + "-in"));
+    internal IInputSource? Feed(IInputSink sink)
+    {
+        if (_socket is null) return _input < 0 ? null : _pump = Own(new InputPump(_input, sink, _name + "-in"));
+        _socket.Sink = sink;
+        return _socket;
+    }
+
+    /// <summary>Somebody is at this end from the start; a socket's clients come and go, of which <paramref name="opened"/> then hears.</summary>
+    internal bool WatchOpen(Action<bool> opened)
+    {
+        if (_socket is not null) _socket.Opened = opened;
+        return _socket is null;
+    }
+
+    /// <summary>Columns and rows of the terminal that this is; null if it is none.</summary>
+    internal (ushort Columns, ushort Rows)? TerminalSize => _input == StandardInput ? HostTerminal.Size(_input) : null;
 
     /// <summary>Takes the monitor's own keys out of the input.</summary>
     internal void FilterKeys(EscapeFilter escape)
@@ -52,7 +73,11 @@ internal sealed class ConsoleAttachment : IDisposable
     }
 
     /// <summary>Starts reading input.</summary>
-    internal void Start() => _pump?.Start();
+    internal void Start()
+    {
+        _pump?.Start();
+        _socket?.Start();
+    }
 
     /// <summary>Lets the last output reach its reader, for a time; a stream's reader then sees the end.</summary>
     internal void Finish(TimeSpan time)

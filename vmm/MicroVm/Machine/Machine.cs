@@ -1,8 +1,11 @@
 using MicroVm.Devices;
 using MicroVm.Diagnostics;
 using MicroVm.Events;
+using MicroVm.Hotplug;
 using MicroVm.Kvm;
 using MicroVm.Pci;
+using MicroVm.Virtio;
+using MicroVm.Virtio.Block;
 using MicroVm.Virtio.Pci;
 
 namespace MicroVm;
@@ -12,7 +15,7 @@ namespace MicroVm;
 /// await using Machine machine = Machine.Create(new MachineOptions { Kernel = "vmlinuz", Initrd = "initrd", Serial = ConsoleEndpoint.StandardIo });
 /// MachineResult end = await machine.RunAsync();
 /// </code></example>
-public sealed class Machine : IDisposable, IAsyncDisposable
+public sealed partial class Machine : IDisposable, IAsyncDisposable
 {
     private static readonly TimeSpan FlushTime = TimeSpan.FromSeconds(2);
 
@@ -57,6 +60,7 @@ public sealed class Machine : IDisposable, IAsyncDisposable
     {
         _parts.Serial?.Start();
         _parts.Console?.Start();
+        foreach (ConsoleAttachment port in _parts.ConsolePorts) port.Start();
         foreach (Vcpu vcpu in _parts.Vcpus.AsSpan(1)) vcpu.Start();
         Timeline.Mark("run");
         _parts.Vcpus[0].Run();
@@ -64,6 +68,7 @@ public sealed class Machine : IDisposable, IAsyncDisposable
         Timeline.Mark("end");
         _parts.Serial?.Finish(FlushTime);
         _parts.Console?.Finish(FlushTime);
+        foreach (ConsoleAttachment port in _parts.ConsolePorts) port.Finish(FlushTime);
         return _parts.End.Outcome;
     }
 
@@ -88,24 +93,79 @@ public sealed class Machine : IDisposable, IAsyncDisposable
         {
             List<DeviceInfo> devices = [];
             foreach (VirtioMmio mmio in _parts.Virtio) devices.Add(new DeviceInfo(mmio.Device.Id, mmio.Device.Name, $"virtio-mmio[{devices.Count}]"));
-            if (_parts.Pci is not { } pci) return devices;
-            foreach (PciFunction function in pci.Root.Functions)
-            {
-                string? id = function is VirtioPciFunction virtio ? virtio.Common.Core.Device.Id : null;
-                devices.Add(new DeviceInfo(id, function.Name, function.Address.ToString()));
-            }
+            foreach (PciFunction function in _parts.Pci?.Root.Functions ?? []) devices.Add(Describe(function));
+            foreach (Dimm dimm in _parts.Dimms?.Present ?? []) devices.Add(Describe(dimm));
             return devices;
         }
     }
 
-    /// <summary>vCPUs.</summary>
-    public int Cpus => _parts.Vcpus.Length;
+    /// <summary>Makes a disk larger, or takes over the size that its file was given from outside, and tells the guest; from any thread.</summary>
+    /// <param name="id">Its name (<see cref="VirtioOptions.Id"/>).</param>
+    /// <param name="bytes">The new size, or null.</param>
+    /// <exception cref="MicroVmException">There is no such disk, it would become smaller, or the host refused.</exception>
+    public void ResizeDisk(string id, ulong? bytes)
+    {
+        lock (_changing)
+        lock (_parts.Hotplug?.Topology ?? _changing)
+        {
+            foreach (VirtioDevice device in VirtioDevices())
+            {
+                if (device.Id != id) continue;
+                if (device is not VirtioBlockDevice disk) throw MicroVmException.Usage("only a disk is resized", $"{id} is a {device.Name}", "Give the id of a disk");
+                disk.Resize(bytes);
+                return;
+            }
+        }
+        throw MicroVmException.Usage("no such disk", id, "Name disks with --disk path=F,id=NAME");
+    }
+
+    private IEnumerable<VirtioDevice> VirtioDevices()
+    {
+        foreach (VirtioMmio mmio in _parts.Virtio) yield return mmio.Device;
+        foreach (PciFunction function in _parts.Pci?.Root.Functions ?? [])
+        {
+            if (function is VirtioPciFunction virtio) yield return virtio.Common.Core.Device;
+        }
+    }
+
+    /// <summary>vCPUs that there are.</summary>
+    public int Cpus => _parts.Cpus?.Count ?? _parts.Vcpus.Length;
+
+    /// <summary>vCPUs that there may be.</summary>
+    public int PossibleCpus => _parts.Cpus?.Most ?? _parts.Vcpus.Length;
 
     /// <summary>Bytes of guest memory.</summary>
     public ulong MemoryBytes => _parts.Memory.Size;
 
     /// <summary>Times that a vCPU left the guest for this process so far, all vCPUs together; from any thread.</summary>
     public long Exits => _parts.Vcpus.Sum(static vcpu => vcpu.Exits);
+
+    /// <summary>The whole picture of the machine as it is now, a section for each subject; from any thread, while the guest runs or before.</summary>
+    internal List<Diagnostics.Explain.Section> Explain() => Steady(() => Diagnostics.Explain.MachinePicture.Of(_parts, _parts.End.Requested ? "ended" : Volatile.Read(ref _started) != 0 ? "running" : "not started"));
+
+    /// <summary>The way of an address to the host's memory, step by step; as <see cref="Explain()"/>.</summary>
+    /// <param name="space">What it is an address of: <c>gva</c>, <c>gpa</c> or <c>iova</c>; <c>aml</c> for the tables of AML instead.</param>
+    /// <param name="address">The address.</param>
+    /// <param name="cpu">With <c>gva</c>: the vCPU whose page tables count.</param>
+    /// <exception cref="MicroVmException">There is no such vCPU, no assigned device, or the vCPU does not answer.</exception>
+    internal List<Diagnostics.Explain.Section> Explain(string space, ulong address, int cpu)
+    {
+        if (cpu < 0 || cpu >= Cpus) throw MicroVmException.Usage("no such vCPU", $"{cpu}", $"Give 0 to {Cpus - 1}");
+        return Steady(() => space switch
+        {
+            "gva" => Diagnostics.Explain.AddressPicture.OfVirtual(_parts, address, _parts.Vcpus[cpu]),
+            "gpa" => Diagnostics.Explain.AddressPicture.OfPhysical(_parts, address),
+            "iova" => Diagnostics.Explain.AddressPicture.OfDevice(_parts, address),
+            _ => Diagnostics.Explain.AcpiPicture.Aml(_parts.Memory),
+        });
+    }
+
+    // Nothing is plugged in or out meanwhile.
+    private T Steady<T>(Func<T> look)
+    {
+        if (_parts.Hotplug is not { } hotplug) return look();
+        lock (hotplug.Topology) return look();
+    }
 
     /// <summary>Takes the monitor's own keys out of what is typed for the guest; before <see cref="Run"/>.</summary>
     internal void FilterKeys(EscapeFilter escape)
@@ -114,20 +174,29 @@ public sealed class Machine : IDisposable, IAsyncDisposable
         _parts.Console?.FilterKeys(escape);
     }
 
+    /// <summary>The terminal of the console may have another size now. From any thread.</summary>
+    internal void TerminalResized()
+    {
+        if (_parts.Console?.TerminalSize is { } size) _parts.ConsoleDevice!.Resize(size.Columns, size.Rows);
+    }
+
     private void KickAll()
     {
         foreach (Vcpu vcpu in _parts.Vcpus) vcpu.Kick();
+        _parts.Hotplug?.End();
     }
 
     /// <summary>Stops the guest if it runs, waits until <see cref="Run"/> has left it, and gives everything back: threads, descriptors, memory.</summary>
     public void Dispose()
     {
         Stop("disposed");
+        lock (_changing)
         lock (_running)
         {
             if (_disposed) return;
             _disposed = true;
             foreach (Vcpu vcpu in _parts.Vcpus) vcpu.Join();
+            _parts.Hotplug?.Join();
             _parts.Owned.Dispose();
         }
     }

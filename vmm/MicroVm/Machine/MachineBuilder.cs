@@ -5,6 +5,7 @@ using MicroVm.Bus;
 using MicroVm.Devices;
 using MicroVm.Diagnostics;
 using MicroVm.Events;
+using MicroVm.Hotplug;
 using MicroVm.Interrupts;
 using MicroVm.Kvm;
 using MicroVm.Memory;
@@ -12,8 +13,11 @@ using MicroVm.Vfio;
 using MicroVm.Pci;
 using MicroVm.Virtio;
 using MicroVm.Virtio.Console;
+using MicroVm.Virtio.Iommu;
 using MicroVm.Virtio.Mmio;
 using MicroVm.Virtio.Pci;
+using MicroVm.Virtio.Pmem;
+using MicroVm.Virtio.VhostUser;
 
 namespace MicroVm;
 
@@ -34,6 +38,8 @@ internal sealed class MachineBuilder
     private readonly GuestErrors _errors;
     private readonly Lazy<EventLoop> _loop;
     private readonly VirtioFactory _virtio;
+    private VirtioPmemDevice[] _files = [];
+    private GuestIommu? _iommu;
 
     internal MachineBuilder(MachineOptions options)
     {
@@ -43,19 +49,31 @@ internal sealed class MachineBuilder
         _errors = new GuestErrors(_log);
         // One loop for all quick devices, made with the first of them.
         _loop = new Lazy<EventLoop>(() => _owned.Add(new EventLoop("devices")));
-        _virtio = new VirtioFactory(_loop, _log);
+        _virtio = new VirtioFactory(_loop, _log, options.PossibleCpus ?? options.Cpus);
     }
 
     private static void Validate(MachineOptions options)
     {
         if (options.Cpus is < 1 or > MachineOptions.MaxCpus) throw MicroVmException.Usage("cannot make that many vCPUs", $"--cpus {options.Cpus}", $"Give 1 to {MachineOptions.MaxCpus}");
+        if (options.PossibleCpus is { } most && (most < options.Cpus || most > MachineOptions.MaxCpus)) throw MicroVmException.Usage("cannot make room for that many vCPUs", $"--max-cpus {most}", $"Give {options.Cpus} to {MachineOptions.MaxCpus}");
         if (options.PciRootPorts is < 0 or > PciHost.MaxRootPorts) throw MicroVmException.Usage("cannot make that many root ports", $"--pci-ports {options.PciRootPorts}", $"Give 0 to {PciHost.MaxRootPorts}");
         if (options.MemoryBytes > MaxMemory) throw MicroVmException.Usage("that is more memory than the machine's map has", $"--memory {options.MemoryBytes >> 30}G", $"Give at most {MaxMemory >> 30}G");
         if (options.MemoryBytes < MinMemory) throw MicroVmException.Usage("that is too little memory", $"--memory {options.MemoryBytes >> 20}M", "Give at least 2M; a Debian kernel needs about 128M");
-        HashSet<string> ids = [];
+        if (options.PossibleMemoryBytes is { } room && (room < options.MemoryBytes || room > MaxMemory)) throw MicroVmException.Usage("cannot make room for that much memory", $"--max-memory {room >> 20}M", $"Give {options.MemoryBytes >> 20}M to {MaxMemory >> 20}M");
+        MemoryRoom.Check(options);
+        if (options.Ports.Count > ConsolePortOptions.MaxPorts) throw MicroVmException.Usage("too many named ports", $"{options.Ports.Count}", $"Give at most {ConsolePortOptions.MaxPorts}");
+        List<string> ids = [], ports = [];
+        foreach (ConsolePortOptions port in options.Ports)
+        {
+            if (!ConsolePortOptions.IsName(port.Name)) throw MicroVmException.Usage("not a name for a port", $"name={port.Name}", $"Give 1 to {ConsolePortOptions.MaxName} ASCII characters without blanks and slashes");
+            if (ports.Contains(port.Name)) throw MicroVmException.Usage("two ports have one name", $"name={port.Name}", "Give each its own");
+            ports.Add(port.Name);
+        }
         foreach (VirtioOptions device in options.Virtio)
         {
-            if (device.Id is { } id && !ids.Add(id)) throw MicroVmException.Usage("two devices have one name", $"id={id}", "Give each its own");
+            if (device.Id is not { } id) continue;
+            if (ids.Contains(id)) throw MicroVmException.Usage("two devices have one name", $"id={id}", "Give each its own");
+            ids.Add(id);
         }
     }
 
@@ -76,11 +94,19 @@ internal sealed class MachineBuilder
     private MachineParts Assemble()
     {
         ConsoleAttachment? serial = Attach(_options.Serial, "serial"), console = Attach(_options.Console, "console");
-        (VirtioDevice[] devices, (VirtioDevice Device, int? Port)[] functions) = MakeVirtioDevices(console);
-        bool hasPci = functions.Length > 0 || _options.Devices.Count > 0 || _options.Pci || _options.PciRootPorts > 0;
+        ConsoleAttachment[] ports = [.. _options.Ports.Select(port => Attach(port.Endpoint, port.Name) ?? throw MicroVmException.Usage("a port that leads nowhere", $"name={port.Name}", "Give it a socket or a file"))];
+        VirtioConsoleDevice? consoleDevice = console is null && ports.Length == 0 ? null : MakeConsole(console, ports);
+        (VirtioDevice[] devices, (VirtioDevice Device, int? Port)[] functions) = MakeVirtioDevices(consoleDevice);
+        bool hasPci = functions.Length > 0 || _options.Devices.Count > 0 || _options.Iommu || _options.Pci || _options.PciRootPorts > 0;
 
-        GuestMemory memory = _owned.Add(GuestMemory.Allocate(_options.MemoryBytes, MachineMap.LowMemory.End, MachineMap.HighMemory.Start));
-        VfioHost? vfio = _options.Devices.Count == 0 ? null : _owned.Add(VfioHost.Open(_options.Devices, _options.UnsafeInterrupts));
+        bool shared = NeedsSharedMemory(devices, functions);
+        IPlacedDevice[] placed = [.. devices.Concat(functions.Select(static f => f.Device)).OfType<IPlacedDevice>()];
+        GuestMemory memory = _owned.Add(GuestMemory.Allocate(_options.MemoryBytes, MachineMap.LowMemory.End, MachineMap.HighMemory.Start, MemoryRoom.Of(_options, placed, shared), shared));
+        _files = [.. placed.OfType<VirtioPmemDevice>()];
+        foreach (IPlacedDevice device in placed) device.Place(memory);
+        ulong dimmRoom = _options.PossibleMemoryBytes is null ? 0 : memory.Place(MemoryRoom.OfDimms(_options), GuestMemory.PlugAlignment);
+        bool inSlots = !_options.Iommu && DevicesFitIntoSlots(functions.Count(static f => f.Port is not null));
+        VfioHost? vfio = _options.Devices.Count == 0 || inSlots ? null : _owned.Add(VfioHost.Open(_options.Devices, _options.UnsafeInterrupts, apart: _options.Iommu));
         KvmVm vm;
         int cpuidCount;
         Span<KvmAbi.CpuidEntry> cpuid = stackalloc KvmAbi.CpuidEntry[CpuidTable.MaxEntries];
@@ -92,11 +118,15 @@ internal sealed class MachineBuilder
             tscDeadline = kvm.Capability(KvmAbi.CapTscDeadlineTimer) > 0;
         }
         ResidentArea? pages = AddMemory(vm, memory, devices.Length);
+        HotplugUnits? hotplug = _options.PciRootPorts > 0 || _options.PossibleCpus is not null || _options.PossibleMemoryBytes is not null ? _owned.Add(new HotplugUnits(vm, _mmio, _errors)) : null;
+        // What is plugged in later uses the loop until the functions are disposed, which comes before it then.
+        if (hotplug is not null) _ = _loop.Value;
         PciHost? pci = hasPci ? _owned.Add(new PciHost(vm, _mmio, _options.PciRootPorts)) : null;
         int pins = PinCount(devices.Length);
-        int? pciLine = vfio is { HasLine: true } ? pins++ : null;
+        int? pciLine = pci is null ? null : pins++;
         vm.SplitIrqchip((uint)pins);
-        KvmVcpu[] kvmVcpus = MakeVcpus(vm, new CpuidTable(cpuid, cpuidCount, _options.Cpus, tscDeadline));
+        CpuidTable table = new(cpuid, cpuidCount, _options.PossibleCpus ?? _options.Cpus, tscDeadline);
+        KvmVcpu[] kvmVcpus = MakeVcpus(vm, table);
         Timeline.Mark("kvm");
 
         InterruptRouter router = new(vm, pins);
@@ -104,18 +134,32 @@ internal sealed class MachineBuilder
         _mmio.Add(MachineMap.Ioapic.Base, ioApic);
         AcpiGed ged = AddPlatformDevices(router, serial);
         VirtioMmio[] virtio = AddVirtio(vm, memory, router, devices, pages);
+        if (pci is not null) pci.Line = PciLine(router, ioApic, pciLine!.Value);
+        if (_options.Iommu) AddIommu(pci!, memory, router);
         if (pci is not null) AddPciVirtio(pci, memory, router, functions);
-        if (vfio is not null) AddAssigned(vfio, pci!, router, ioApic, pciLine);
-        LoadGuest(memory, kvmVcpus[0], serial is not null, virtio.Length, pci?.Acpi, pciLine);
+        if (vfio is not null) AddAssigned(vfio, pci!, memory, router);
+        hotplug?.Ged = ged;
+        PciSlots? slots = hotplug is not null && pci is { Ports.Count: > 0 } ? AddSlots(hotplug, pci, memory, router) : null;
+        VcpuSet vcpus = WrapVcpus(vm, kvmVcpus, table, ioApic, memory);
+        CpuUnits? cpus = hotplug is not null && _options.PossibleCpus is { } most ? new CpuUnits(hotplug, vcpus, most) : null;
+        MemoryUnits? dimms = hotplug is not null && _options.PossibleMemoryBytes is { } bytes ? new MemoryUnits(hotplug, memory, dimmRoom, bytes - _options.MemoryBytes) : null;
+        LoadGuest(memory, kvmVcpus[0], serial is not null, virtio.Length, pci, pciLine);
+        foreach (IPlacedDevice device in placed) device.Provide();
         vfio?.Map(memory);
+        if (inSlots) slots!.AssignAtStart(_options.Devices);
         Timeline.Mark("loaded");
 
         return new MachineParts
         {
             Owned = _owned, End = _end, Vm = vm, Memory = memory, Trace = _trace, Ports = _ports, Mmio = _mmio, Router = router, Ged = ged,
-            Virtio = virtio, Pci = pci, Vcpus = WrapVcpus(kvmVcpus, ioApic, memory), Serial = serial, Console = console,
+            Virtio = virtio, Pci = pci, Hotplug = hotplug, Slots = slots, VcpuSet = vcpus, Cpus = cpus, Dimms = dimms, Serial = serial,
+            Console = console, ConsoleDevice = consoleDevice, ConsolePorts = ports,
         };
     }
+
+    // A backend in another process maps the guest's memory; all others are quicker off with memory of this process alone.
+    private static bool NeedsSharedMemory(VirtioDevice[] devices, (VirtioDevice Device, int? Port)[] functions) =>
+        Array.Exists(devices, static d => d is VhostUserDevice) || Array.Exists(functions, static f => f.Device is VhostUserDevice);
 
     // Pins cost the guest exits at boot: no more of them than there are lines, which the map numbers without gaps that matter.
     private static int PinCount(int virtioDevices) => virtioDevices == 0 ? MachineMap.Ged.Irq + 1 : MachineMap.Virtio.FirstIrq + virtioDevices;
@@ -128,7 +172,7 @@ internal sealed class MachineBuilder
 
     private ResidentArea? AddMemory(KvmVm vm, GuestMemory memory, int virtioDevices)
     {
-        foreach (MemoryRegion region in memory.Regions) vm.AddMemory(region.GuestAddress, region.Length, region.HostAddress);
+        memory.Listen(new KvmMemory(vm));
         vm.SetTssAddress(TssAddress);
         if (virtioDevices == 0) return null;
         ResidentArea pages = _owned.Add(new ResidentArea(virtioDevices));
@@ -139,26 +183,37 @@ internal sealed class MachineBuilder
     private KvmVcpu[] MakeVcpus(KvmVm vm, CpuidTable cpuid)
     {
         KvmVcpu[] vcpus = new KvmVcpu[_options.Cpus];
-        for (int id = 0; id < vcpus.Length; id++)
-        {
-            vcpus[id] = _owned.Add(vm.CreateVcpu(id));
-            vcpus[id].SetCpuid(cpuid.For(id));
-            BootRegisters.SetMsrs(vcpus[id]);
-        }
+        for (int id = 0; id < vcpus.Length; id++) vcpus[id] = MakeVcpu(vm, cpuid, id);
         return vcpus;
     }
 
-    private Vcpu[] WrapVcpus(KvmVcpu[] kvm, IoApic ioApic, GuestMemory memory)
+    private KvmVcpu MakeVcpu(KvmVm vm, CpuidTable cpuid, int id)
+    {
+        KvmVcpu vcpu = _owned.Add(vm.CreateVcpu(id));
+        vcpu.SetCpuid(cpuid.For(id));
+        BootRegisters.SetMsrs(vcpu);
+        return vcpu;
+    }
+
+    // The vCPUs of the start, and what makes the others.
+    private VcpuSet WrapVcpus(KvmVm vm, KvmVcpu[] kvm, CpuidTable cpuid, IoApic ioApic, GuestMemory memory)
     {
         AccessFormatter formatter = new(_ports, _mmio);
         IAccessObserver? observer = _options.Trace is { } wanted ? _owned.Add(new AccessPrinter(wanted, _ports, formatter)) : null;
         GuestBus ports = new(_ports, _trace, _errors, observer), mmio = new(_mmio, _trace, _errors, observer);
-        Vcpu[] vcpus = new Vcpu[kvm.Length];
-        for (int i = 0; i < kvm.Length; i++)
-        {
-            vcpus[i] = new Vcpu(kvm[i], ports, mmio, ioApic, _end, (vcpu, why) => CrashReport.Write(vcpu, why, memory, _trace, formatter));
-        }
+        CpuidLeaves leaves = cpuid.Keep(_options.PossibleCpus > _options.Cpus);
+        VcpuSet vcpus = new(id => new Vcpu(id < kvm.Length ? kvm[id] : MakeVcpu(vm, leaves.Table(), id), ports, mmio, ioApic, _end,
+            (vcpu, why) => CrashReport.Write(vcpu, why, memory, _trace, formatter)) { Faulted = _files.Length == 0 ? null : MendFiles });
+        for (int i = 0; i < kvm.Length; i++) vcpus.Make();
         return vcpus;
+    }
+
+    // A file behind guest memory ended under the guest.
+    private bool MendFiles()
+    {
+        bool mended = false;
+        foreach (VirtioPmemDevice device in _files) mended |= device.File.Mend();
+        return mended;
     }
 
     private AcpiGed AddPlatformDevices(InterruptRouter router, ConsoleAttachment? serial)
@@ -186,7 +241,7 @@ internal sealed class MachineBuilder
 
     private static ulong VirtioAddress(int index) => MachineMap.Virtio.Base + (ulong)index * MachineMap.Virtio.Stride;
 
-    private void LoadGuest(GuestMemory memory, KvmVcpu first, bool serial, int virtioDevices, AcpiPciHost? pci, int? pciLine)
+    private void LoadGuest(GuestMemory memory, KvmVcpu first, bool serial, int virtioDevices, PciHost? pci, int? pciLine)
     {
         BootSource source = new(_options.Kernel, _options.Initrd, _options.CommandLine, _options.KernelCache);
         // The guest believes in configuration space only where the memory map or ACPI reserves it; some look at one, some at the other.
@@ -197,21 +252,31 @@ internal sealed class MachineBuilder
         BootRegisters.Enter(first, state);
     }
 
-    private void WriteAcpi(GuestMemory memory, bool serial, int virtioDevices, AcpiPciHost? pci, int? pciLine)
+    private void WriteAcpi(GuestMemory memory, bool serial, int virtioDevices, PciHost? pci, int? pciLine)
     {
         Span<AcpiMmioDevice> virtio = stackalloc AcpiMmioDevice[virtioDevices];
         for (int i = 0; i < virtioDevices; i++) virtio[i] = new AcpiMmioDevice((uint)VirtioAddress(i), (uint)(MachineMap.Virtio.FirstIrq + i));
+        Span<AcpiSlot> slots = stackalloc AcpiSlot[pci?.Ports.Count ?? 0];
+        for (int i = 0; i < slots.Length; i++) slots[i] = new AcpiSlot(pci!.Ports[i].Address.AcpiAddress, (uint)HotplugUnits.Address(UnitKind.Slot, i));
         AcpiPlatform platform = new()
         {
             CpuCount = _options.Cpus,
+            PossibleCpus = _options.PossibleCpus,
+            CpuUnits = (uint)HotplugUnits.Address(UnitKind.Cpu, 0),
+            Dimms = _options.PossibleMemoryBytes is null ? 0 : MemoryUnits.Count,
+            DimmUnits = (uint)HotplugUnits.Address(UnitKind.Memory, 0),
+            DimmRanges = (uint)HotplugUnits.RangeAddress(0),
             IoApicAddress = (uint)MachineMap.Ioapic.Base,
             Sleep = new AcpiSleepPorts(AcpiSleepPort(0), AcpiSleepPort(1), AcpiSleepPort(2)),
             Com1 = serial ? new AcpiPortDevice(MachineMap.Com1.Base, MachineMap.Com1.Irq) : null,
             Ged = new AcpiMmioDevice((uint)MachineMap.Ged.Base, MachineMap.Ged.Irq),
             PvPanicPort = MachineMap.Panic.Base,
             VirtioMmio = virtio,
-            Pci = pci,
+            Pci = pci?.Acpi,
+            Slots = slots,
             PciLine = (uint?)pciLine,
+            Iommu = _iommu?.Address.RequesterId,
+            BehindIommu = _iommu?.Ranges(),
         };
         if (!memory.TryRange(BootLayout.Acpi, BootLayout.AcpiSize, out HostRange area)) throw new InvalidOperationException("no memory at the ACPI area");
         AcpiTables.Build(platform, area.Span, BootLayout.Acpi);
@@ -220,12 +285,12 @@ internal sealed class MachineBuilder
     private static ushort AcpiSleepPort(int register) => (ushort)(MachineMap.Sleep.Base + register);
 
     // In the order in which the guest numbers them.
-    private (VirtioDevice[] Mmio, (VirtioDevice Device, int? Port)[] Pci) MakeVirtioDevices(ConsoleAttachment? console)
+    private (VirtioDevice[] Mmio, (VirtioDevice Device, int? Port)[] Pci) MakeVirtioDevices(VirtioConsoleDevice? console)
     {
         List<VirtioDevice> mmio = [];
         List<(VirtioDevice, int?)> pci = [];
         foreach (VirtioOptions options in _options.Virtio) Attach(_owned.Add(_virtio.Make(options)), options.RootPort is null ? options.Transport : VirtioTransport.Pci, options.RootPort);
-        if (console is not null) Attach(MakeConsole(console), _options.ConsoleTransport);
+        if (console is not null) Attach(console, _options.ConsoleTransport);
         if (mmio.Count > MachineMap.Virtio.Count) throw MicroVmException.Usage("too many virtio devices", $"{mmio.Count}", $"Give at most {MachineMap.Virtio.Count}, or attach them with --transport pci");
         return ([.. mmio], [.. pci]);
 
@@ -241,20 +306,63 @@ internal sealed class MachineBuilder
         foreach ((VirtioDevice device, int? port) in devices)
         {
             PciAddress address = port is { } n ? pci.AddressBehind(n) : pci.NextAddress();
-            pci.Plug(new VirtioPciFunction(address, pci.Page(address), device, memory, router, _errors));
+            VirtioEndpoint? behind = device.UsesQueuesOnly ? _iommu?.MakeEndpoint(address, device.Name, memory) : null;
+            pci.Plug(new VirtioPciFunction(address, pci.Page(address), device, memory, router, pci.Line, _errors, behind));
         }
     }
 
-    private void AddAssigned(VfioHost vfio, PciHost pci, InterruptRouter router, IoApic ioApic, int? line)
+    private void AddIommu(PciHost pci, GuestMemory memory, InterruptRouter router)
     {
-        VfioPlug.Add(vfio, pci, router, ioApic, line is { } gsi ? Line(router, gsi) : null, _errors);
-        _owned.Add(new VfioEvents(_loop.Value, vfio, why => _end.Set(new MachineResult(EndReason.DeviceLost, MachineResult.StoppedCode, why, null))));
+        PciAddress address = pci.NextAddress();
+        _iommu = new GuestIommu(address, memory);
+        pci.Plug(new VirtioPciFunction(address, pci.Page(address), _iommu.Device, memory, router, pci.Line, _errors));
     }
 
-    private VirtioConsoleDevice MakeConsole(ConsoleAttachment host)
+    private IntxLine PciLine(InterruptRouter router, IoApic ioApic, int pin)
     {
-        VirtioConsoleDevice device = _owned.Add(new VirtioConsoleDevice(_loop.Value, host.Output));
-        device.Input = host.Feed(device.InputSink);
+        IntxLine line = new(Line(router, pin));
+        ioApic.LevelEnded = line.Ended;
+        return line;
+    }
+
+    private void AddAssigned(VfioHost vfio, PciHost pci, GuestMemory memory, InterruptRouter router)
+    {
+        VfioPlug.Add(vfio, pci, router, memory, _iommu?.Table, _errors);
+        _owned.Add(new VfioEvents(_loop.Value, vfio, EndForDevice, function => EndForDevice($"the host wants assigned device {function.Address} back")));
+    }
+
+    // In a slot a device can go back to the host; it then has an address space of its own, so no other of its group can be in the machine. What is behind the guest's IOMMU, or
+    // came as open descriptors, stays on bus 0.
+    private bool DevicesFitIntoSlots(int taken)
+    {
+        if (_options.Devices.Count == 0 || _options.Devices.Count > _options.PciRootPorts - taken) return false;
+        if (_options.Devices.Any(static d => d.Contains(',', StringComparison.Ordinal))) return false;
+        HostPci host = new("");
+        return _options.Devices.Select(device => host.Find(DeviceRequest.Parse(device).Address).Group).Distinct().Count() == _options.Devices.Count;
+    }
+
+    private void EndForDevice(string why) => _end.Set(new MachineResult(EndReason.DeviceLost, MachineResult.StoppedCode, why, null));
+
+    private PciSlots AddSlots(HotplugUnits hotplug, PciHost pci, GuestMemory memory, InterruptRouter router)
+    {
+        PciSlots? slots = null;
+        VfioAssignment vfio = new(_loop.Value, memory, router, _errors, _options.UnsafeInterrupts, EndForDevice, address => slots!.HostWants(address));
+        slots = new PciSlots(hotplug, pci, _virtio, vfio, memory, router);
+        return slots;
+    }
+
+    private VirtioConsoleDevice MakeConsole(ConsoleAttachment? console, ConsoleAttachment[] named)
+    {
+        List<ConsolePort> ports = [];
+        if (console is not null) ports.Add(new ConsolePort(0, null, console.Output));
+        for (int i = 0; i < named.Length; i++) ports.Add(new ConsolePort(i + 1, _options.Ports[i].Name, named[i].Output));
+        VirtioConsoleDevice device = _owned.Add(new VirtioConsoleDevice(_loop.Value, ports, console?.TerminalSize));
+        foreach (ConsolePort port in ports)
+        {
+            ConsoleAttachment host = port.Number == 0 ? console! : named[port.Number - 1];
+            port.Input.Source = host.Feed(port.Input);
+            port.HostOpen = host.WatchOpen(open => device.SetHostOpen(port, open));
+        }
         return device;
     }
 

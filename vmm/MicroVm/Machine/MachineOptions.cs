@@ -18,8 +18,14 @@ public sealed record MachineOptions
     /// <summary>vCPUs, 1 to <see cref="MaxCpus"/>.</summary>
     public int Cpus { get; init; } = 1;
 
+    /// <summary>vCPUs that there may be (<see cref="Machine.ResizeCpus"/>), <see cref="Cpus"/> to <see cref="MaxCpus"/>; null for no more than at start, and no less.</summary>
+    public int? PossibleCpus { get; init; }
+
     /// <summary>Bytes of guest memory; at least 2 MiB, rounded up to a page.</summary>
     public ulong MemoryBytes { get; init; } = 256UL << 20;
+
+    /// <summary>Bytes of memory that there may be with DIMMs that come while the guest runs (<see cref="Machine.AddMemory"/>), at least <see cref="MemoryBytes"/>; null for no DIMMs.</summary>
+    public ulong? PossibleMemoryBytes { get; init; }
 
     /// <summary>virtio devices. The guest numbers those of a kind in this order: /dev/vda, /dev/vdb and so on.</summary>
     public IReadOnlyList<VirtioOptions> Virtio { get; init; } = [];
@@ -36,7 +42,11 @@ public sealed record MachineOptions
     /// <summary>PCI Express root ports, 0 to 16: each a slot with a bus of its own. More than 0 implies <see cref="Pci"/>.</summary>
     public int PciRootPorts { get; init; }
 
-    /// <summary>PCI functions of the host that the guest gets, by their addresses there (<c>0000:00:03.0</c>); each bound to <c>vfio-pci</c>.</summary>
+    /// <summary>An IOMMU for the guest (virtio-iommu), with the virtio functions on PCI and the assigned ones behind it. Implies <see cref="Pci"/>.</summary>
+    public bool Iommu { get; init; }
+
+    /// <summary>PCI functions of the host that the guest gets, by their addresses there (<c>0000:00:03.0</c>); each bound to <c>vfio-pci</c>.
+    /// With <c>,group=FD,container=FD</c> behind it: open descriptors of its group and of <c>/dev/vfio/vfio</c>, which stay the caller's.</summary>
     public IReadOnlyList<string> Devices { get; init; } = [];
 
     /// <summary>Assign devices also on a host that checks no interrupts, where a guest can send the host any interrupt: for guests that are trusted.</summary>
@@ -47,6 +57,9 @@ public sealed record MachineOptions
 
     /// <summary>What the virtio console (hvc0) is connected to.</summary>
     public ConsoleEndpoint Console { get; init; } = ConsoleEndpoint.None;
+
+    /// <summary>Named ports beside the console, at most <see cref="ConsolePortOptions.MaxPorts"/>: <c>/dev/virtio-ports/NAME</c> in the guest.</summary>
+    public IReadOnlyList<ConsolePortOptions> Ports { get; init; } = [];
 
     /// <summary>Gets a line for each guest access of the chosen kinds; null to trace nothing.</summary>
     public TraceOptions? Trace { get; init; }
@@ -59,6 +72,20 @@ public sealed record MachineOptions
 /// <param name="Categories">Kinds: <c>mmio</c>, <c>pio</c>, <c>all</c>, or names of blocks such as <c>virtio-mmio</c>.</param>
 /// <param name="Output">Gets one line an access.</param>
 public sealed record TraceOptions(IReadOnlyCollection<string> Categories, TextWriter Output);
+
+/// <summary>A named port of the virtio console device.</summary>
+/// <param name="Name">What the guest finds it by: 1 to <see cref="MaxName"/> ASCII characters without a slash.</param>
+/// <param name="Endpoint">What it is connected to.</param>
+public sealed record ConsolePortOptions(string Name, ConsoleEndpoint Endpoint)
+{
+    /// <summary>Longest name.</summary>
+    public const int MaxName = 64;
+
+    /// <summary>Most named ports of one machine.</summary>
+    public const int MaxPorts = 14;
+
+    internal static bool IsName(string name) => name.Length is > 0 and <= MaxName && name.All(static c => c is > ' ' and < '\x7f' and not '/');
+}
 
 /// <summary>What a serial port or console is connected to.</summary>
 public abstract record ConsoleEndpoint
@@ -80,6 +107,9 @@ public abstract record ConsoleEndpoint
     /// <summary>Output only, to a file that is created or emptied.</summary>
     public static ConsoleEndpoint File(string path) => new FileEndpoint(path);
 
+    /// <summary>One client at a time at a socket that is made at <paramref name="path"/>, at most 107 bytes, for this user alone. Output with nobody there is dropped.</summary>
+    public static ConsoleEndpoint Socket(string path) => new SocketEndpoint(path);
+
     /// <summary>Open file descriptors, which stay the caller's; -1 for none.</summary>
     public static ConsoleEndpoint Descriptors(int input, int output) => new DescriptorEndpoint(input, output);
 
@@ -87,5 +117,6 @@ public abstract record ConsoleEndpoint
     internal sealed record StandardIoEndpoint : ConsoleEndpoint;
     internal sealed record StreamEndpoint : ConsoleEndpoint;
     internal sealed record FileEndpoint(string Path) : ConsoleEndpoint;
+    internal sealed record SocketEndpoint(string Path) : ConsoleEndpoint;
     internal sealed record DescriptorEndpoint(int Input, int Output) : ConsoleEndpoint;
 }

@@ -1,9 +1,15 @@
 using MicroVm.Bus;
 using MicroVm.Devices;
+using MicroVm.Hotplug;
 using MicroVm.Interrupts;
 using MicroVm.Kvm;
 using MicroVm.Memory;
 using MicroVm.Pci;
+using MicroVm.Vfio;
+using MicroVm.Virtio;
+using MicroVm.Virtio.Console;
+using MicroVm.Virtio.Pci;
+using MicroVm.Virtio.Transport;
 
 namespace MicroVm;
 
@@ -23,9 +29,48 @@ internal sealed class MachineParts
     internal required VirtioMmio[] Virtio { get; init; }
     /// <summary>Null where the machine has no PCI.</summary>
     internal required PciHost? Pci { get; init; }
-    internal required Vcpu[] Vcpus { get; init; }
+    /// <summary>Null where nothing can come or go while the guest runs.</summary>
+    internal required HotplugUnits? Hotplug { get; init; }
+    /// <summary>Null where the machine has no root ports.</summary>
+    internal required PciSlots? Slots { get; init; }
+    internal required VcpuSet VcpuSet { get; init; }
+    /// <summary>Null where the number of CPUs stays.</summary>
+    internal required CpuUnits? Cpus { get; init; }
+    /// <summary>Null where no DIMMs can come.</summary>
+    internal required MemoryUnits? Dimms { get; init; }
+    /// <summary>The address spaces of the devices that are assigned now.</summary>
+    internal IEnumerable<VfioHost> VfioHosts => (Pci?.Root.Functions ?? []).OfType<VfioFunction>().Select(static f => f.Host).OfType<VfioHost>().Distinct();
+    /// <summary>Those that have been made by now, by their ids.</summary>
+    internal Vcpu[] Vcpus => VcpuSet.Made;
     internal required ConsoleAttachment? Serial { get; init; }
     internal required ConsoleAttachment? Console { get; init; }
+    /// <summary>The console device; null where there is neither a console nor a named port.</summary>
+    internal required VirtioConsoleDevice? ConsoleDevice { get; init; }
+    /// <summary>The host's ends of the named ports.</summary>
+    internal required ConsoleAttachment[] ConsolePorts { get; init; }
+
+    /// <summary>The virtio devices that there are now, however attached.</summary>
+    internal IEnumerable<TransportCore> Cores
+    {
+        get
+        {
+            foreach (VirtioMmio mmio in Virtio) yield return mmio.Core;
+            foreach (PciFunction function in Pci?.Root.Functions ?? [])
+            {
+                if (function is VirtioPciFunction virtio) yield return virtio.Common.Core;
+            }
+        }
+    }
+
+    /// <summary>The first virtio device of a kind, or null.</summary>
+    internal T? Find<T>() where T : VirtioDevice
+    {
+        foreach (TransportCore core in Cores)
+        {
+            if (core.Device is T device) return device;
+        }
+        return null;
+    }
 }
 
 /// <summary>Things to give back, in the opposite order of their making.</summary>

@@ -15,13 +15,15 @@ public enum EndReason
     Crash,
     /// <summary>An assigned device failed, or the host took it back.</summary>
     DeviceLost,
+    /// <summary>The host did not give what the machine needed while it ran: a thread.</summary>
+    HostRefused,
     /// <summary>Stopped from outside.</summary>
     Stopped,
 }
 
 /// <summary>The end of a machine.</summary>
 /// <param name="Reason">What ended it.</param>
-/// <param name="ExitCode">The guest's code (0-255) with <see cref="EndReason.GuestExit"/>, 0 after power-off and reset, 123 after a panic or crash, 125 when it was stopped.</param>
+/// <param name="ExitCode">The guest's code (0-255) with <see cref="EndReason.GuestExit"/>, 0 after power-off and reset, 123 after a panic or crash, 125 when it was stopped or the host failed.</param>
 /// <param name="Description">One line that says what happened, for people.</param>
 /// <param name="CrashReport">After a panic or crash: registers, code around the instruction pointer, the last accesses. Else null.</param>
 public sealed record MachineResult(EndReason Reason, int ExitCode, string Description, string? CrashReport)

@@ -1,6 +1,7 @@
 using MicroVm.Bus;
 using MicroVm.Devices;
 using MicroVm.Diagnostics;
+using MicroVm.Events;
 using MicroVm.Kvm;
 
 namespace MicroVm;
@@ -11,20 +12,39 @@ internal sealed class Vcpu(KvmVcpu kvm, GuestBus ports, GuestBus mmio, IoApic io
 {
     private Thread? _thread;
     private volatile int _threadId;
+    private RegisterLook? _look;
+    private volatile bool _parked;
 
     internal KvmVcpu Kvm => kvm;
 
     /// <summary>Called on the vCPU's thread after a signal brought it out of the guest; the machine may not have ended. Set before it runs.</summary>
     internal Action? Interrupted { private get; set; }
 
+    /// <summary>Called on the vCPU's thread when the guest touched memory that the host cannot give; true if it can go on. Set before it runs.</summary>
+    internal Func<bool>? Faulted { private get; set; }
+
     /// <summary>Exits to this process so far.</summary>
     internal long Exits { get; private set; }
 
     /// <summary>Starts a thread for this vCPU.</summary>
-    internal void Start()
+    /// <exception cref="MicroVmException">The host gives none.</exception>
+    internal void Start() => _thread = HostThread.Start(Run, $"vcpu{kvm.Id}");
+
+    /// <summary>Takes it out of the guest until <see cref="Unpark"/>; it then begins as after power-on. Not on its own thread.</summary>
+    internal void Park()
     {
-        _thread = new Thread(Run, maxStackSize: 256 << 10) { Name = $"vcpu{kvm.Id}", IsBackground = true };
-        _thread.Start();
+        _parked = true;
+        Kick();
+        Join();
+        kvm.AwaitStartUp();
+    }
+
+    /// <summary>Runs it again, on a thread of its own.</summary>
+    internal void Unpark()
+    {
+        kvm.WithdrawExit();
+        _parked = false;
+        Start();
     }
 
     /// <summary>Waits until the thread has left the guest for good.</summary>
@@ -44,7 +64,11 @@ internal sealed class Vcpu(KvmVcpu kvm, GuestBus ports, GuestBus mmio, IoApic io
         _threadId = Libc.gettid();
         try
         {
-            while (!end.Requested) Enter();
+            while (!end.Requested && !_parked) Enter();
+        }
+        catch (MicroVmException e)
+        {
+            end.Set(new MachineResult(EndReason.HostRefused, (int)e.Kind, e.Message, null));
         }
         catch (Exception e)
         {
@@ -62,8 +86,37 @@ internal sealed class Vcpu(KvmVcpu kvm, GuestBus ports, GuestBus mmio, IoApic io
         int error = kvm.Run();
         Exits++;
         if (error == 0) Handle(kvm.Exit);
-        else if (error == Libc.EINTR) Interrupted?.Invoke();
-        else if (error != Libc.EAGAIN) Crash($"KVM_RUN: {Libc.Describe(error)}");
+        else if (error == Libc.EINTR) ComeOut();
+        else if (error == Libc.EAGAIN) TryAgain();
+        else if (!(error == Libc.EFAULT && Faulted?.Invoke() == true)) Crash($"KVM_RUN: {Libc.Describe(error)}");
+    }
+
+    // One that waited for the guest's start-up message was woken. The first never waits for one: KVM wanted a thread of its own for the machine, and got none.
+    private void TryAgain()
+    {
+        if (kvm.Id == 0) throw MicroVmException.Host("KVM cannot start the machine", $"KVM_RUN: {Libc.Describe(Libc.EAGAIN)}", "Raise the limit of processes (ulimit -u, pids.max)");
+    }
+
+    // What wanted it out is done with before it looks whether the machine has ended: a wish for the end that is withdrawn here is seen there.
+    private void ComeOut()
+    {
+        if (Interlocked.Exchange(ref _look, null) is { } look)
+        {
+            kvm.WithdrawExit();
+            look.Take(kvm);
+        }
+        Interrupted?.Invoke();
+    }
+
+    /// <summary>Control registers as the guest has them now, from any thread: the vCPU is brought out of the guest for the time of one system call, and goes on.</summary>
+    /// <exception cref="MicroVmException">It did not come out in a second.</exception>
+    internal KvmAbi.SystemRegisters LookAtRegisters()
+    {
+        RegisterLook look = new();
+        Interlocked.Exchange(ref _look, look);
+        Kick();
+        // Where nobody runs it, or no more, KVM answers at once; one that begins meanwhile comes out at once, as the request stands.
+        return look.Wait(() => { if (_threadId == 0) look.Take(kvm); }) ?? throw MicroVmException.Host("the vCPU does not come out of the guest", $"vcpu{kvm.Id}", "Try again; see whether the host is overloaded");
     }
 
     private void Handle(KvmRun exit)

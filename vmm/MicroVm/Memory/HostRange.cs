@@ -37,6 +37,16 @@ public readonly unsafe struct HostRange
     /// <exception cref="ArgumentOutOfRangeException">Outside the range.</exception>
     public HostRange Slice(ulong offset, ulong length) => new(At(offset, length), length);
 
+    /// <summary>The pages that lie in the range as a whole; perhaps none.</summary>
+    internal HostRange WholePages
+    {
+        get
+        {
+            ulong skip = (GuestMemory.PageSize - ((ulong)_base % GuestMemory.PageSize)) % GuestMemory.PageSize;
+            return skip >= Length ? default : Slice(skip, (Length - skip) & ~(GuestMemory.PageSize - 1));
+        }
+    }
+
     /// <summary>The bytes; the guest may change them while they are looked at.</summary>
     /// <exception cref="ArgumentOutOfRangeException">More than 2 GiB.</exception>
     public Span<byte> Span => Length <= int.MaxValue ? new Span<byte>(_base, (int)Length) : throw new ArgumentOutOfRangeException(nameof(Length));

@@ -1,4 +1,5 @@
 using MicroVm.Bus;
+using MicroVm.Memory;
 
 namespace MicroVm.Pci;
 
@@ -24,12 +25,14 @@ internal interface IPciHeader : IRegisterBlock
 /// <summary>A capability: a declared block somewhere in the configuration space of a function.</summary>
 internal interface IPciCapability : IRegisterBlock
 {
-    /// <summary>Offset of the next one, 0 at the end of the list.</summary>
-    byte NextPointer { set; }
-
     /// <summary>The values after a reset of the function.</summary>
     void Reset();
 }
+
+/// <summary>Where a capability stands.</summary>
+/// <param name="Next">Offset of the next one, 0 at the end of the list.</param>
+/// <param name="Page">Its part of the function's configuration space.</param>
+internal readonly record struct CapabilityPlace(byte Next, ResidentPage Page);
 
 /// <summary>Who a function is.</summary>
 /// <param name="Vendor">Vendor.</param>

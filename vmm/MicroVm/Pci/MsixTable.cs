@@ -10,6 +10,9 @@ namespace MicroVm.Pci;
 /// <summary>Hears what the guest does with a function's vectors; an assigned device uses it to take host vectors lazily. Called under the table's gate, on a vCPU.</summary>
 internal interface IMsixObserver
 {
+    /// <summary>MSI-X was switched on; no vector is in use yet.</summary>
+    void Enabled();
+
     /// <summary>The vector is unmasked for the first time since <see cref="Disabled"/>: from now on its event counts.</summary>
     void VectorUsed(int vector, EventFd signal);
 
@@ -76,7 +79,7 @@ internal sealed class MsixTable : IRegisterBlock, IDisposable
     }
 
     /// <summary>The event of a vector, for those who signal it from elsewhere: vhost, VFIO.</summary>
-    internal EventFd Event(int vector) => Line(vector).Event;
+    internal EventFd Event(int vector) => Line(vector).Hand();
 
     /// <summary>The vector was signalled and the guest has not been told.</summary>
     internal bool IsPending(int vector) => Volatile.Read(ref _lines[vector]) is { } line && !_router.Look(line.Gsi).Connected && line.Event.IsSignalled;
@@ -98,9 +101,10 @@ internal sealed class MsixTable : IRegisterBlock, IDisposable
     {
         lock (Gate)
         {
-            bool ended = _enabled && !enabled;
+            bool began = enabled && !_enabled, ended = _enabled && !enabled;
             Volatile.Write(ref _enabled, enabled);
             _functionMask = functionMask;
+            if (began) Observer?.Enabled();
             if (ended)
             {
                 Array.Clear(_announced);

@@ -14,5 +14,11 @@ internal readonly record struct PciAddress(byte Bus, byte Device, byte Function)
     /// <summary>Device and function as one number, 0 to 255.</summary>
     internal int Devfn => Device * (int)PciConst.FunctionsPerDevice + Function;
 
+    /// <summary>Device and function as <c>_ADR</c> has them (ACPI 6.5, 6.1.1).</summary>
+    internal uint AcpiAddress => (uint)Device << 16 | Function;
+
+    /// <summary>As it stands in a request on the bus: bus, device and function as one number.</summary>
+    internal ushort RequesterId => (ushort)(Bus << 8 | Devfn);
+
     public override string ToString() => $"{Bus:x2}:{Device:x2}.{Function}";
 }

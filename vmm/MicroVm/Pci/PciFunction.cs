@@ -15,7 +15,7 @@ internal abstract class PciFunction : IRegisterBlock, IDisposable
     private readonly List<(uint Offset, IRegisterBlock Block)> _parts = [];
     private readonly List<PciBar> _bars = [];
     private IPciHeader? _header;
-    private IPciCapability? _last;
+    private byte _first;
     private uint _free = PciConst.FirstCapability;
     private BlockInfo? _info;
 
@@ -38,6 +38,9 @@ internal abstract class PciFunction : IRegisterBlock, IDisposable
 
     internal IPciHeader Header => _header ?? throw new InvalidOperationException("no header yet");
 
+    /// <summary>What the guest still reads where its BARs were is 0 and not ones (docs/decisions/0083).</summary>
+    internal virtual bool ReadsZerosWhenGone => false;
+
     /// <summary>The root that it is plugged into, which is told when its BARs move; null before.</summary>
     internal PciRoot? Root { get; set; }
 
@@ -55,24 +58,22 @@ internal abstract class PciFunction : IRegisterBlock, IDisposable
         return header;
     }
 
-    /// <summary>Appends a capability to the list.</summary>
+    /// <summary>Puts a capability at the head of the list: what follows it never changes.</summary>
     /// <param name="size">Bytes, as its declaration says.</param>
-    /// <param name="make">Makes it on its part of the page.</param>
-    protected T AddCapability<T>(uint size, Func<ResidentPage, T> make) where T : IPciCapability
+    /// <param name="make">Makes it where it stands.</param>
+    protected T AddCapability<T>(uint size, Func<CapabilityPlace, T> make) where T : IPciCapability
     {
         uint at = _free;
         _free += (size + 3) & ~3u;
         return AddCapabilityAt(at, size, make);
     }
 
-    /// <summary>Appends a capability that stands at an offset of its own choice: where the hardware of an assigned function has it.</summary>
-    protected T AddCapabilityAt<T>(uint at, uint size, Func<ResidentPage, T> make) where T : IPciCapability
+    /// <summary>The same for one that stands at an offset of its own choice: where the hardware of an assigned function has it.</summary>
+    protected T AddCapabilityAt<T>(uint at, uint size, Func<CapabilityPlace, T> make) where T : IPciCapability
     {
-        T capability = make(Page.Slice(at, (int)size));
+        T capability = make(new CapabilityPlace(_first, Page.Slice(at, (int)size)));
         _parts.Add((at, capability));
-        if (_last is null) Header.FirstCapability = (byte)at;
-        else _last.NextPointer = (byte)at;
-        _last = capability;
+        Header.FirstCapability = _first = (byte)at;
         return capability;
     }
 
@@ -118,6 +119,9 @@ internal abstract class PciFunction : IRegisterBlock, IDisposable
 
     /// <summary>The guest switched decoding or bus mastering, or moved something. Under the gate.</summary>
     protected virtual void DecodeChanged() => Root?.Update();
+
+    /// <summary>The configuration space is about to go: nothing of the device's may be shown in it any more. From a thread that is no vCPU's.</summary>
+    internal virtual void Unplugged() { }
 
     /// <summary>Resets the function as a secondary bus reset does. Under the gate.</summary>
     internal virtual void Reset()

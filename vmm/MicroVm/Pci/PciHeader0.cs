@@ -11,6 +11,7 @@ public sealed partial class PciHeader0 : IPciHeader
     private readonly bool[] _noAddress = new bool[PciConst.Bars];
     private byte _firstCapability;
     private bool _multiFunction, _changed;
+    private volatile bool _pending;
 
     internal PciHeader0(in PciIdentity identity, ResidentPage page)
     {
@@ -43,6 +44,19 @@ public sealed partial class PciHeader0 : IPciHeader
         Array.Clear(_noAddress);
         ResetRegisters();
         _changed = true;
+    }
+
+    /// <summary>Command keeps the function from raising its pin.</summary>
+    internal bool LineIsOff => CommandInterruptDisable;
+
+    /// <summary>Whether the pin has a cause. Set from any thread, one at a time, and again after each write of the guest, which stores the whole page anew.</summary>
+    internal bool Pending
+    {
+        set
+        {
+            _pending = value;
+            _page.Store(StatusOffset, ReadStatus());
+        }
     }
 
     /// <summary>This is function 0, and its device has others: the guest looks for them.</summary>
@@ -100,6 +114,10 @@ public sealed partial class PciHeader0 : IPciHeader
         _changed |= ((old ^ value) & (Bits.CommandMemorySpace | Bits.CommandBusMaster)) != 0;
         return value;
     }
+
+    private static uint StatusOffset { get; } = Array.Find(Catalog.Registers, static r => r.Name == "Status")!.Offset;
+
+    private partial ushort ReadStatus() => (ushort)(Bits.StatusCapabilities | (_pending ? Bits.StatusInterrupt : 0));
 
     private partial ushort ReadVendorId() => _identity.Vendor;
 

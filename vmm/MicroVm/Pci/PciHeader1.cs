@@ -51,12 +51,21 @@ public sealed partial class PciHeader1 : IPciHeader
     internal bool Forwards(ulong start, ulong length)
     {
         ulong last = start + length - 1;
-        ulong low = (ulong)Mebibytes(_r.MemoryBase) << MebibyteShift, lowLast = ((ulong)Mebibytes(_r.MemoryLimit) << MebibyteShift) | 0xf_ffff;
-        if (start >= low && last <= lowLast) return true;
-        ulong high = ((ulong)_r.PrefetchBaseHigh << 32) | ((ulong)Mebibytes(_r.PrefetchBase) << MebibyteShift);
-        ulong highLast = ((ulong)_r.PrefetchLimitHigh << 32) | ((ulong)Mebibytes(_r.PrefetchLimit) << MebibyteShift) | 0xf_ffff;
-        return start >= high && last <= highLast;
+        (ulong low, ulong lowLast) = Low;
+        (ulong high, ulong highLast) = High;
+        return (start >= low && last <= lowLast) || (start >= high && last <= highLast);
     }
+
+    /// <summary>The windows as text, first and last address of each.</summary>
+    internal string Windows => $"{Text(Low)} {Text(High)}";
+
+    private (ulong First, ulong Last) Low => ((ulong)Mebibytes(_r.MemoryBase) << MebibyteShift, ((ulong)Mebibytes(_r.MemoryLimit) << MebibyteShift) | 0xf_ffff);
+
+    private (ulong First, ulong Last) High => (
+        ((ulong)_r.PrefetchBaseHigh << 32) | ((ulong)Mebibytes(_r.PrefetchBase) << MebibyteShift),
+        ((ulong)_r.PrefetchLimitHigh << 32) | ((ulong)Mebibytes(_r.PrefetchLimit) << MebibyteShift) | 0xf_ffff);
+
+    private static string Text((ulong First, ulong Last) window) => window.First > window.Last ? "closed" : $"0x{window.First:x}-0x{window.Last:x}";
 
     /// <summary>Sets the windows, as firmware does. A length of 0 closes one.</summary>
     internal void Program(ulong low, ulong lowLength, ulong high, ulong highLength)

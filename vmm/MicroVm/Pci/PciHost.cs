@@ -40,6 +40,9 @@ internal sealed class PciHost : IDisposable
     /// <summary>Root ports, in the order of their buses, from bus 1.</summary>
     internal IReadOnlyList<RootPort> Ports => _ports;
 
+    /// <summary>The line behind pin A of all functions; set once, before the first of them is made.</summary>
+    internal IntxLine? Line { get; set; }
+
     /// <summary>What the guest is told of it.</summary>
     internal AcpiPciHost Acpi => new(new AcpiEcam(MachineMap.Ecam.Start, 0, (byte)_ports.Length), (uint)MachineMap.PciLow.Start, (uint)MachineMap.PciLow.Length,
         MachineMap.PciHigh.Start, MachineMap.PciHigh.Length);
@@ -54,14 +57,16 @@ internal sealed class PciHost : IDisposable
         return new PciAddress(0, (byte)(first + _nextShared++ % devices), (byte)function);
     }
 
+    /// <summary>What is in the slot of a root port, from 1; or null.</summary>
+    internal PciFunction? Behind(int port) => Root.Find(new PciAddress(_ports[port - 1].Secondary, 0, 0));
+
     /// <summary>The slot of a root port.</summary>
     /// <param name="port">From 1.</param>
     /// <exception cref="MicroVmException">There is no such port, or something is in its slot.</exception>
     internal PciAddress AddressBehind(int port)
     {
         if (port < 1 || port > _ports.Length) throw MicroVmException.Usage("no such root port", $"port {port}", $"Give 1 to {_ports.Length}; --pci-ports makes more");
-        PciAddress slot = new(_ports[port - 1].Secondary, 0, 0);
-        return Root.Find(slot) is null ? slot : throw MicroVmException.Usage("the root port has something in its slot", $"port {port}", "Give each device a port of its own");
+        return Behind(port) is null ? new PciAddress(_ports[port - 1].Secondary, 0, 0) : throw MicroVmException.Usage("the root port has something in its slot", $"port {port}", "Give each device a port of its own");
     }
 
     /// <summary>The configuration space of a function that is about to be made.</summary>
@@ -81,10 +86,13 @@ internal sealed class PciHost : IDisposable
         if (PortOf(function.Address.Bus) is { } port) port.Occupied = true;
     }
 
-    /// <summary>Takes a function out: it is absent at once, and its addresses are free. The caller disposes it.</summary>
+    /// <summary>Takes a function out and disposes it: when this returns it is absent, and its addresses are free. Not on a vCPU, and without any gate.</summary>
     internal void Unplug(PciFunction function)
     {
         Root.Remove(function);
+        // A device may have something to say until it is disposed, and says it in its page.
+        function.Dispose();
+        Root.Ecam.Remove(function.Address);
         RootPort? port = PortOf(function.Address.Bus);
         foreach ((PciBar bar, ulong at) in _placed.FindAll(p => function.Bars.Contains(p.Bar)))
         {

@@ -43,18 +43,37 @@ internal sealed class PciRoot(AddressSpace mmio, KvmVm vm, EcamArea ecam) : IDis
         Update();
     }
 
-    /// <summary>Takes a function out: it reads as absent, and its BARs are gone. The caller disposes it.</summary>
+    /// <summary>Takes a function out: nothing that the guest writes reaches it any more, and its BARs are gone. Its page is left for it to be disposed with: see <see cref="EcamArea.Remove"/>.</summary>
     internal void Remove(PciFunction function)
     {
         mmio.Remove(function);
-        ecam.Remove(function.Address);
-        lock (_lock)
+        lock (function.Gate)
         {
-            _functions.Remove(function);
-            function.Root = null;
-            foreach (PciBar bar in function.Bars) Unmap(bar);
+            lock (_lock)
+            {
+                _functions.Remove(function);
+                function.Root = null;
+                foreach (PciBar bar in function.Bars)
+                {
+                    if (function.ReadsZerosWhenGone && bar.Address is { } at) mmio.Vacate(at, bar.Size);
+                    Unmap(bar);
+                }
+            }
         }
+        foreach (PciBar bar in function.Bars)
+        {
+            foreach (BarRegion region in bar.Regions)
+            {
+                if (region is BarRegion.Registers registers) WaitForAccess(registers.Block);
+            }
+        }
+        function.Unplugged();
         Update();
+    }
+
+    private static void WaitForAccess(IRegisterBlock block)
+    {
+        lock (block.Gate) { }
     }
 
     /// <summary>Makes what the guest finds equal to what the registers say: takes away what moved, then maps what has a place.</summary>

@@ -18,8 +18,8 @@ internal sealed class RootPort : PciFunction
         Secondary = secondary;
         PciIdentity identity = new((ushort)PciConst.BridgeVendor, (ushort)PciConst.RootPortDevice, 0, 0);
         _header = SetHeader(new PciHeader1(identity, address.Bus, secondary, ResetBelow, Page.Slice(0, (int)PciHeader1.Size)));
-        AddCapability(PciPowerCap.Size, static page => new PciPowerCap(page));
-        _express = AddCapability(PciExpressCap.Size, page => new PciExpressCap(PciExpressType.RootPort, secondary, page));
+        AddCapability(PciPowerCap.Size, static place => new PciPowerCap(place));
+        _express = AddCapability(PciExpressCap.Size, place => new PciExpressCap(PciExpressType.RootPort, secondary, place));
     }
 
     internal override string Name => "root port";
@@ -29,6 +29,9 @@ internal sealed class RootPort : PciFunction
 
     /// <summary>Says whether something is in the slot.</summary>
     internal bool Occupied { set => _express.Occupied = value; }
+
+    /// <summary>Its windows, for <c>explain</c>.</summary>
+    internal string Windows => _header.Windows;
 
     /// <summary>Whether an access to this range reaches the bus below.</summary>
     internal bool Forwards(ulong start, ulong length) => Header.MemoryEnabled && _header.Forwards(start, length);
@@ -52,7 +55,11 @@ internal sealed class RootPort : PciFunction
         foreach (PciFunction function in root.Functions)
         {
             if (function.Address.Bus != Secondary) continue;
-            lock (function.Gate) function.Reset();
+            lock (function.Gate)
+            {
+                // It may have been taken out meanwhile.
+                if (function.Root is not null) function.Reset();
+            }
         }
     }
 }

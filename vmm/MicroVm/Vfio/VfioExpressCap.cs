@@ -12,29 +12,21 @@ public sealed partial class VfioExpressCap : IPciCapability
     private readonly Action _reset;
     private readonly ushort _capabilities;
     private readonly uint _deviceCaps;
-    private byte _next;
+    private readonly byte _next;
 
     /// <param name="config">The hardware.</param>
     /// <param name="at">Offset of its capability.</param>
     /// <param name="integrated">It stands on bus 0, where there is no link above it.</param>
     /// <param name="reset">Resets the function.</param>
-    /// <param name="page">Where the guest reads it.</param>
-    internal VfioExpressCap(VfioConfig config, uint at, bool integrated, Action reset, ResidentPage page)
+    /// <param name="place">Where the guest reads it.</param>
+    internal VfioExpressCap(VfioConfig config, uint at, bool integrated, Action reset, in CapabilityPlace place)
     {
         (_config, _at, _reset) = (config, at, reset);
         _capabilities = (ushort)config.Read(at + 2, 2);
         _deviceCaps = config.Read(at + 4, 4);
         if (integrated) _capabilities = (ushort)(_capabilities & ~PciCapabilityConst.ExpressTypeMask | (int)PciExpressType.IntegratedEndpoint << PciExpressConst.TypeShift);
-        Initialize(page);
-    }
-
-    byte IPciCapability.NextPointer
-    {
-        set
-        {
-            _next = value;
-            PublishResident();
-        }
+        _next = place.Next;
+        Initialize(place.Page);
     }
 
     void IPciCapability.Reset() => PublishResident();

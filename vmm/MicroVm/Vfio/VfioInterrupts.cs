@@ -54,6 +54,16 @@ internal sealed class VfioInterrupts(IVfioDevice device, string name, EventFd? l
         }
     }
 
+    // Devices look whether MSI-X is on when their driver sets them up, which may be long before it unmasks the first vector: so it is on, with one vector that leads nowhere yet.
+    void IMsixObserver.Enabled()
+    {
+        lock (_lock)
+        {
+            Enter(VfioAbi.IrqIndex.Msix, [-1]);
+            if (_mode == VfioAbi.IrqIndex.Msix) _allocated = 1;
+        }
+    }
+
     void IMsixObserver.VectorUsed(int vector, EventFd signal)
     {
         lock (_lock)

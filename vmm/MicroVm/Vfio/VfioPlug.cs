@@ -3,7 +3,9 @@ using MicroVm.Diagnostics;
 using MicroVm.Events;
 using MicroVm.Interrupts;
 using MicroVm.Kvm;
+using MicroVm.Memory;
 using MicroVm.Pci;
+using MicroVm.Virtio.Iommu;
 
 namespace MicroVm.Vfio;
 
@@ -14,27 +16,21 @@ internal static class VfioPlug
     /// <param name="host">The devices.</param>
     /// <param name="pci">The buses.</param>
     /// <param name="router">Takes their messages.</param>
-    /// <param name="ioApic">Says when the guest ended an interrupt of their line.</param>
-    /// <param name="line">The line that they share, or null.</param>
+    /// <param name="memory">The guest's memory.</param>
+    /// <param name="iommu">The guest's IOMMU, or null.</param>
     /// <param name="errors">Where refusals of the host are counted.</param>
-    internal static VfioFunction[] Add(VfioHost host, PciHost pci, InterruptRouter router, IoApic ioApic, InterruptLine? line, GuestErrors errors)
+    internal static VfioFunction[] Add(VfioHost host, PciHost pci, InterruptRouter router, GuestMemory memory, IommuTable? iommu, GuestErrors errors)
     {
         VfioFunction[] functions = new VfioFunction[host.Devices.Count];
         for (int i = 0; i < functions.Length; i++)
         {
             (HostFunction function, VfioDeviceFile device) = host.Devices[i];
             PciAddress address = pci.NextAddress();
-            functions[i] = new VfioFunction(address, pci.Page(address), function.Address, device, router, line?.Event, errors);
+            if (iommu is not null) iommu.Add(new VfioSpace(address.RequesterId, $"vfio {function.Address}", host.ContainerOf(i), memory));
+            functions[i] = new VfioFunction(address, pci.Page(address), function.Address, device, router, pci.Line, errors) { Host = host };
             pci.Plug(functions[i]);
         }
-        if (line is not null) ioApic.LevelEnded = pin => EndOfInterrupt(functions, pin == line.Gsi);
         return functions;
-    }
-
-    private static void EndOfInterrupt(VfioFunction[] functions, bool ours)
-    {
-        if (!ours) return;
-        foreach (VfioFunction function in functions) function.Interrupts.EndOfInterrupt();
     }
 }
 
@@ -42,25 +38,25 @@ internal static class VfioPlug
 internal sealed class VfioEvents : IEventHandler, IDisposable
 {
     private readonly EventLoop _loop;
-    private readonly Action<string> _end;
-    private readonly List<(EventFd Event, string What)> _watched = [];
+    private readonly List<(EventFd Event, Action Heard)> _watched = [];
 
     /// <param name="loop">Where it waits.</param>
     /// <param name="host">The devices.</param>
-    /// <param name="end">Ends the machine, with the reason.</param>
-    internal VfioEvents(EventLoop loop, VfioHost host, Action<string> end)
+    /// <param name="lost">A device has an error that it cannot recover from: ends the machine, with the reason.</param>
+    /// <param name="wanted">The host wants a device back, until it has it.</param>
+    internal VfioEvents(EventLoop loop, VfioHost host, Action<string> lost, Action<HostFunction> wanted)
     {
-        (_loop, _end) = (loop, end);
+        _loop = loop;
         foreach ((HostFunction function, VfioDeviceFile device) in host.Devices)
         {
-            Watch(device, VfioAbi.IrqIndex.Error, $"assigned device {function.Address} reported an error that it cannot recover from");
-            Watch(device, VfioAbi.IrqIndex.Request, $"the host wants assigned device {function.Address} back");
+            Watch(device, VfioAbi.IrqIndex.Error, () => lost($"assigned device {function.Address} reported an error that it cannot recover from"));
+            Watch(device, VfioAbi.IrqIndex.Request, () => wanted(function));
         }
     }
 
     public void OnReady(int token)
     {
-        if (_watched[token].Event.Drain() != 0) _end(_watched[token].What);
+        if (_watched[token].Event.Drain() != 0) _watched[token].Heard();
     }
 
     public void Dispose()
@@ -72,11 +68,11 @@ internal sealed class VfioEvents : IEventHandler, IDisposable
         }
     }
 
-    private void Watch(VfioDeviceFile device, VfioAbi.IrqIndex index, string what)
+    private void Watch(VfioDeviceFile device, VfioAbi.IrqIndex index, Action heard)
     {
         if (device.InterruptCount(index, out _) == 0) return;
         EventFd signal = new();
-        _watched.Add((signal, what));
+        _watched.Add((signal, heard));
         if (device.Connect(index, 0, [signal.Fd]) == 0) _loop.Add(signal.Fd, this, _watched.Count - 1);
     }
 }

@@ -10,25 +10,17 @@ public sealed partial class VfioPowerCap : IPciCapability
     private readonly VfioConfig _config;
     private readonly uint _at;
     private readonly ushort _capabilities;
-    private byte _next;
+    private readonly byte _next;
 
     /// <param name="config">The hardware.</param>
     /// <param name="at">Offset of its capability.</param>
-    /// <param name="page">Where the guest reads it.</param>
-    internal VfioPowerCap(VfioConfig config, uint at, ResidentPage page)
+    /// <param name="place">Where the guest reads it.</param>
+    internal VfioPowerCap(VfioConfig config, uint at, in CapabilityPlace place)
     {
         (_config, _at) = (config, at);
         _capabilities = (ushort)(config.Read(at + 2, 2) & PciCapabilityConst.PowerEventMask);
-        Initialize(page);
-    }
-
-    byte IPciCapability.NextPointer
-    {
-        set
-        {
-            _next = value;
-            PublishResident();
-        }
+        _next = place.Next;
+        Initialize(place.Page);
     }
 
     void IPciCapability.Reset() => PublishResident();

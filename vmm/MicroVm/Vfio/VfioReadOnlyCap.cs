@@ -1,22 +1,25 @@
 using MicroVm.Bus;
-using MicroVm.Memory;
 using MicroVm.Pci;
 using MicroVm.Snapshot;
 
 namespace MicroVm.Vfio;
 
 /// <summary>A capability that the guest may look at.</summary>
-internal sealed class VfioReadOnlyCap(string name, uint size, ResidentPage page) : IPciCapability
+internal sealed class VfioReadOnlyCap : IPciCapability
 {
     private const uint NextOffset = 1;
 
-    byte IPciCapability.NextPointer { set => page.Store(NextOffset, value); }
+    internal VfioReadOnlyCap(string name, uint size, in CapabilityPlace place)
+    {
+        Info = new(name, "devices.def/vfio_config.def", size, AccessRule.Any, 0, size, false, null, 0, []);
+        place.Page.Store(NextOffset, place.Next);
+    }
 
     /// <inheritdoc/>
     public Lock Gate { get; } = new();
 
     /// <inheritdoc/>
-    public BlockInfo Info { get; } = new(name, "devices.def/vfio_config.def", size, AccessRule.Any, 0, size, false, null, 0, []);
+    public BlockInfo Info { get; }
 
     /// <inheritdoc/>
     public IoStatus Read(uint offset, int width, out ulong value)

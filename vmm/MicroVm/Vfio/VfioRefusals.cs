@@ -31,6 +31,19 @@ internal static class VfioRefusals
         }
     }
 
+    /// <summary>With an IOMMU in the guest each device has an address space of its own, which devices of one group cannot have.</summary>
+    internal static void CheckApart(HostFunction[] functions)
+    {
+        foreach (HostFunction function in functions)
+        {
+            if (Array.Find(functions, f => f.Group == function.Group && f.Address != function.Address) is not { } other) continue;
+            throw MicroVmException.Usage("the guest's IOMMU could not keep two assigned devices apart", $"{function.Address} and {other.Address} are in group {function.Group} of the host's", "Assign one of them, or leave out --iommu");
+        }
+    }
+
+    internal static MicroVmException NotOpen(string what, int fd, int error) =>
+        MicroVmException.Usage("not an open descriptor", $"{what}={fd}: {Libc.Describe(error)}", "Open it before this program is started and let it be inherited");
+
     internal static MicroVmException NoContainer(int error) => MicroVmException.Refused(FailureKind.Host, "cannot assign devices", VfioContainer.DevicePath, error, error switch
     {
         Libc.ENOENT or Libc.ENODEV => "modprobe -a vfio-pci vfio_iommu_type1",

@@ -16,8 +16,17 @@ public interface IVirtioTransport
     /// <summary>The configuration space reads differently now: the driver is told once it runs.</summary>
     void ConfigChanged();
 
+    /// <summary>The configuration space reads differently now by what the driver did itself: it hears nothing of it.</summary>
+    void ConfigRefreshed();
+
     /// <summary>The driver broke a queue: the device asks for a reset. Logged at a limited rate.</summary>
     void QueueBroken(int queue, QueueFault fault);
+
+    /// <summary>The driver did something wrong that the device ignores: counted, and logged at a limited rate.</summary>
+    /// <param name="what">What was wrong, a literal.</param>
+    /// <param name="place">Word before the number; empty for none.</param>
+    /// <param name="number">The number.</param>
+    void GuestError(string what, string place, ulong number);
 }
 
 /// <summary>What a device gets when the driver says that it is ready, all of it checked and final.</summary>

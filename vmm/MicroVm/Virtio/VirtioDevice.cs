@@ -40,8 +40,14 @@ public abstract class VirtioDevice : IDisposable
     /// <summary>Largest size of each queue; their number is the device's.</summary>
     public ReadOnlySpan<ushort> QueueSizes => _queueSizes;
 
+    /// <summary>It reaches memory only through its queues, in this process: it can be behind an IOMMU.</summary>
+    internal virtual bool UsesQueuesOnly => false;
+
     /// <summary>The configuration space; accessed under the transport's gate.</summary>
     public IRegisterBlock? Config { get; }
+
+    /// <summary>What the device has counted since it was made, by name; from any thread.</summary>
+    public virtual IReadOnlyList<(string Name, long Value)> Counts => [];
 
     /// <summary>The transport that the device sits on.</summary>
     protected IVirtioTransport Transport => _transport ?? throw new InvalidOperationException("no transport yet");

@@ -12,7 +12,7 @@ internal static class CrossChecks
         var found = new List<DiagnosticInfo>();
         var declared = new Dictionary<string, (DeclarationSummary Declaration, FileSummary File)>(StringComparer.Ordinal)
         {
-            ["RegisterCatalog"] = (new DeclarationSummary("generated class", new Name("RegisterCatalog", default), 0, false, null), new FileSummary("", "the generator", default, default, default)),
+            ["RegisterCatalog"] = (new DeclarationSummary("generated class", new Name("RegisterCatalog", default), 0, false, null), new FileSummary("", "the generator", default, default, default, default)),
         };
         foreach (FileSummary file in files)
         {

@@ -1,3 +1,4 @@
+using MicroVm.Generators.Common;
 using MicroVm.Generators.Registers.Model;
 using MicroVm.Generators.Registers.Syntax;
 
@@ -26,5 +27,5 @@ internal static class FileChecks
         DocumentationChecks.Run(file, diagnostics);
     }
 
-    public static string Hex(ulong value) => Emit.CodeWriter.Hex(value);
+    public static string Hex(ulong value) => CodeWriter.Hex(value);
 }

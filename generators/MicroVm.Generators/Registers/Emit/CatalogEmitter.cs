@@ -1,6 +1,7 @@
+using MicroVm.Generators.Common;
 using System.Globalization;
 using MicroVm.Generators.Registers.Model;
-using static MicroVm.Generators.Registers.Emit.CodeWriter;
+using static MicroVm.Generators.Common.CodeWriter;
 
 namespace MicroVm.Generators.Registers.Emit;
 

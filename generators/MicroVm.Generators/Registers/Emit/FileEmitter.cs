@@ -1,5 +1,6 @@
+using MicroVm.Generators.Common;
 using MicroVm.Generators.Registers.Model;
-using static MicroVm.Generators.Registers.Emit.CodeWriter;
+using static MicroVm.Generators.Common.CodeWriter;
 
 namespace MicroVm.Generators.Registers.Emit;
 
@@ -45,6 +46,26 @@ internal static class FileEmitter
         w.Open("private static class Lazily");
         w.Line("internal static readonly BlockInfo[] All = [" + string.Join(", ", blocks.OrderBy(static b => b, StringComparer.Ordinal).Select(static b => b + ".Catalog")) + "];");
         w.Close();
+        w.Close();
+        return w.ToString();
+    }
+
+    public static string Devices(IEnumerable<DeviceNames> devices)
+    {
+        CodeWriter w = Header("the list of all virtio devices");
+        w.Line();
+        w.Line("/// <summary>What virtio devices call their queues and features, for <c>explain</c>.</summary>");
+        w.Open("internal static class VirtioCatalog");
+        w.Line("/// <summary>A line for each: <c>d ID NAME</c> a device, <c>q NAME</c> its next queue, <c>f BIT NAME</c> a feature.</summary>");
+        w.Line("internal static ReadOnlySpan<byte> Names =>");
+        w.Line("    \"\"\"");
+        foreach (DeviceNames d in devices)
+        {
+            w.Line("    d " + Number((int)d.Id) + " " + d.Name);
+            foreach (string queue in d.Queues) w.Line("    q " + queue);
+            foreach (FeatureName f in d.Features) w.Line("    f " + Number(f.Bit) + " " + f.Name);
+        }
+        w.Line("    \"\"\"u8;");
         w.Close();
         return w.ToString();
     }

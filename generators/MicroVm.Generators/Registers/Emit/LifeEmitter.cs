@@ -1,5 +1,6 @@
+using MicroVm.Generators.Common;
 using MicroVm.Generators.Registers.Model;
-using static MicroVm.Generators.Registers.Emit.CodeWriter;
+using static MicroVm.Generators.Common.CodeWriter;
 
 namespace MicroVm.Generators.Registers.Emit;
 

@@ -1,53 +1,34 @@
+using MicroVm.Generators.Common;
 using MicroVm.Generators.Registers.Model;
-using static MicroVm.Generators.Registers.Emit.CodeWriter;
+using static MicroVm.Generators.Common.CodeWriter;
 
 namespace MicroVm.Generators.Registers.Emit;
 
 /// <summary>The switch behind <c>Write</c>: guard, bank, mask, store, hook, in this order.</summary>
-internal sealed class WriteEmitter(BlockScope scope, CodeWriter w)
+internal sealed class WriteEmitter(BlockScope scope, CodeWriter w) : SwitchEmitter(scope, w)
 {
-    private readonly Expressions _expressions = new(scope);
+    protected override string Verb => "Write";
 
-    public void Emit()
-    {
-        Method("WriteAt", "uint offset", scope.Groups, "offset", "IoStatus.NoRegister");
-        foreach (RegisterModel pair in scope.Block.Registers.Where(static r => r.IsPair))
-        {
-            w.Line();
-            w.Line("/// <summary>Writes the register behind " + pair.Name.Text + " that " + pair.IndexedBy!.Text + " names.</summary>");
-            Method("Write" + pair.Name.Text, "uint at", BlockScope.Group(pair.Rows), "at", "IoStatus.NoSuchIndex");
-        }
-    }
+    protected override string Does => "Writes the";
 
-    private void Method(string name, string parameter, List<SlotGroup> groups, string subject, string missing)
-    {
-        w.Open("private IoStatus " + name + "(" + parameter + ", ulong value)");
-        w.Open("switch (" + subject + ")");
-        foreach (SlotGroup group in groups)
-        {
-            foreach (RegisterModel r in group.Registers) w.Line(Cases.Comment(scope, r));
-            bool halved = group.First.Halves && scope.Block.Access.Rule != WidthRule.Any;
-            for (int half = halved ? 1 : 0; half <= (halved ? 2 : 0); half++) Case(group, half, subject);
-        }
-        w.Line("default: return " + missing + ";");
-        w.Close();
-        w.Close();
-    }
+    protected override string ValueParameter => "ulong value";
 
-    private void Case(SlotGroup group, int half, string subject)
+    protected override string? First => null;
+
+    protected override List<string> Body(SlotGroup group, int half)
     {
         RegisterModel[] writable = [.. group.Writable];
         var body = new List<string>();
         if (writable.Length == 0) body.Add("return IoStatus.ReadOnly;");
         else if (writable.Length == 1) Single(body, writable[0], half);
         else Several(body, writable, half);
-        Cases.Emit(w, group.First, half, subject, body);
+        return body;
     }
 
     private void Single(List<string> body, RegisterModel r, int half)
     {
-        if (_expressions.Guard(r) is { } guard) body.Add("if (" + Expressions.Not(guard) + ") return IoStatus.WrongState;");
-        Body(body, r, half);
+        if (Expressions.Guard(r) is { } guard) body.Add("if (" + Expressions.Not(guard) + ") return IoStatus.WrongState;");
+        Register(body, r, half);
     }
 
     private void Several(List<string> body, RegisterModel[] writable, int half)
@@ -55,9 +36,9 @@ internal sealed class WriteEmitter(BlockScope scope, CodeWriter w)
         bool decided = false;
         foreach (RegisterModel r in writable)
         {
-            string? guard = _expressions.Guard(r);
+            string? guard = Expressions.Guard(r);
             if (guard is not null) body.AddRange(["if (" + guard + ")", "{"]);
-            Body(body, r, half);
+            Register(body, r, half);
             if (guard is not null) body.Add("}");
             decided = guard is null;
             if (decided) break;
@@ -65,14 +46,14 @@ internal sealed class WriteEmitter(BlockScope scope, CodeWriter w)
         if (!decided) body.Add("return IoStatus.WrongState;");
     }
 
-    private void Body(List<string> body, RegisterModel r, int half)
+    private void Register(List<string> body, RegisterModel r, int half)
     {
         if (r.IsPair)
         {
             body.Add("return Write" + r.Name.Text + "(_r." + r.IndexedBy!.Text + ", value);");
             return;
         }
-        if (r.StorageOf() == Storage.Bank) body.Add("if (" + _expressions.InBank(r, negated: true) + ") return IoStatus.NoSuchIndex;");
+        if (r.StorageOf() == Storage.Bank) body.Add("if (" + Expressions.InBank(r, negated: true) + ") return IoStatus.NoSuchIndex;");
         if (r.Access == Access.WriteOneToClear) WriteOneToClear(body, r);
         else if (r.StorageOf() == Storage.None) body.Add(Expressions.Call(r.Then!, r, Merged(r, half)) + ";");
         else if (r.Via is not null)
@@ -92,32 +73,32 @@ internal sealed class WriteEmitter(BlockScope scope, CodeWriter w)
         RegisterModel? cleared = r;
         if (r.Target is { } target)
         {
-            cleared = scope.Register((target.Owner ?? target.Member).Text);
+            cleared = Scope.Register((target.Owner ?? target.Member).Text);
             if (cleared is null) return;
             mask &= cleared.LegalBits();
-            if (target.Owner is not null) mask &= scope.Fields(target).FirstOrDefault().Field?.Mask ?? 0;
+            if (target.Owner is not null) mask &= Scope.Fields(target).FirstOrDefault().Field?.Mask ?? 0;
         }
         if (mask != Semantics.All(r.Width)) incoming = "(" + incoming + " & " + Literal(mask, r.Width) + ")";
-        string place = _expressions.Place(cleared);
-        if (cleared.StorageOf() == Storage.Constant) body.Add("// Nothing raises these bits, so there is nothing to clear.");
-        else if (cleared.Atomic) body.Add("Interlocked.And(ref " + place + ", ~" + incoming + ");");
-        else body.Add(place + " = " + Cast(r.Width, "(" + place + " & ~" + incoming + ")") + ";");
+        string place = Expressions.Place(cleared);
+        // Nothing raises the bits of a constant.
+        if (cleared.StorageOf() != Storage.Constant)
+            body.Add(cleared.Atomic ? "Interlocked.And(ref " + place + ", ~" + incoming + ");" : place + " = " + Cast(r.Width, "(" + place + " & ~" + incoming + ")") + ";");
         if (r.Then is not null) body.Add(Expressions.Call(r.Then, r, r.Width < 4 && incoming[0] == '(' ? "(" + type + ")" + incoming : incoming) + ";");
     }
 
     private void Store(List<string> body, RegisterModel r, int half)
     {
-        body.Add(_expressions.Place(r) + " = " + Merged(r, half) + ";");
-        if (r.Then is not null) body.Add(Expressions.Call(r.Then, r, _expressions.Place(r)) + ";");
+        body.Add(Expressions.Place(r) + " = " + Merged(r, half) + ";");
+        if (r.Then is not null) body.Add(Expressions.Call(r.Then, r, Expressions.Place(r)) + ";");
     }
 
     private void Via(List<string> body, RegisterModel r, int half)
     {
         string type = Semantics.TypeName(r.Width);
-        body.Add(type + " old = " + _expressions.Place(r) + ";");
+        body.Add(type + " old = " + Expressions.Place(r) + ";");
         body.Add(type + " wanted = " + Merged(r, half) + ";");
         body.Add(type + " stored = " + Expressions.Call(r.Via!, r, "old", "wanted") + ";");
-        body.Add(_expressions.Place(r) + " = stored;");
+        body.Add(Expressions.Place(r) + " = stored;");
         body.Add("return stored == old && wanted != old ? IoStatus.Refused : IoStatus.Ok;");
     }
 
@@ -132,7 +113,7 @@ internal sealed class WriteEmitter(BlockScope scope, CodeWriter w)
         bool hasOld = r.StorageOf() is Storage.Field or Storage.Bank;
         if (kept == 0) return incoming;
         if (!hasOld) return mask == reach ? incoming : Cast(r.Width, incoming);
-        return Cast(r.Width, "((" + _expressions.Place(r) + " & " + Literal(kept, r.Width) + ") | " + incoming + ")");
+        return Cast(r.Width, "((" + Expressions.Place(r) + " & " + Literal(kept, r.Width) + ") | " + incoming + ")");
     }
 
     private static string Cast(int width, string expression) => width switch

@@ -18,7 +18,9 @@ internal static class Summaries
             if (d.Features.Count > 0) declared.Add(Plain("features of a device", new Name(d.Name.Text + "Features", d.Name.Pos)));
         }
         IEnumerable<SnapshotSummary> snapshots = file.Blocks.Select(Tags.Summary).OfType<SnapshotSummary>();
-        return new FileSummary(path, file.File, new([.. declared.OrderBy(static d => d.Name.Pos.Start)]), new([.. snapshots]), file.Machines);
+        IEnumerable<DeviceNames> devices = file.Devices.Select(static d => new DeviceNames(
+            d.Name.Text, d.Id, new([.. d.Queues.Select(static q => q.Name.Text)]), new([.. d.Features.Select(static f => new FeatureName((int)f.Value, f.Name.Text))])));
+        return new FileSummary(path, file.File, new([.. declared.OrderBy(static d => d.Name.Pos.Start)]), new([.. snapshots]), file.Machines, new([.. devices]));
     }
 
     private static DeclarationSummary Plain(string kind, Name name) => new(kind, name, 0, false, null);

@@ -1,3 +1,4 @@
+using MicroVm.Generators.Common;
 using System.Text;
 using MicroVm.Generators.Registers.Emit;
 using MicroVm.Generators.Registers.Model;

@@ -1,3 +1,4 @@
+using MicroVm.Hotplug;
 using MicroVm.Interrupts;
 
 namespace MicroVm.Devices;
@@ -15,6 +16,14 @@ public sealed partial class AcpiGed
 
     /// <summary>Presses the power button: the guest's ACPI driver starts an orderly shutdown, if it has one.</summary>
     internal void PressPowerButton() => Raise(Bits.SelectorPowerButton);
+
+    /// <summary>There is something to tell of the units of a kind.</summary>
+    internal void Announce(UnitKind kind) => Raise(kind switch
+    {
+        UnitKind.Cpu => Bits.SelectorCpuScan,
+        UnitKind.Memory => Bits.SelectorMemoryScan,
+        _ => Bits.SelectorPciScan,
+    });
 
     private void Raise(uint bits)
     {

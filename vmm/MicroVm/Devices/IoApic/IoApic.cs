@@ -35,7 +35,7 @@ public sealed partial class IoApic
         return value;
     }
 
-    /// <summary>Told when the guest ends an interrupt of a level-triggered pin, on the vCPU that ended it; set before the guest runs.</summary>
+    /// <summary>Told when the guest ends an interrupt of a level-triggered pin, on the vCPU that ended it, and when it changed such a pin; set before the guest runs.</summary>
     internal Action<int>? LevelEnded { private get; set; }
 
     // The remote IRR stays clear: a level here is an event that its source masks until it hears of the end (docs/decisions/0046).
@@ -52,10 +52,13 @@ public sealed partial class IoApic
     /// <summary>KVM saw the local APIC end a level-triggered vector of this controller.</summary>
     internal void EndOfInterruptFor(byte vector) => EndOfInterrupt(vector);
 
+    // An interrupt on its way by the old vector ends by it too, and KVM knows the old vector no more: its end would never be heard. So the sources of a level look again after each change.
     private void Route(int pin, uint low, uint high)
     {
-        _router.Set((uint)pin, Message(low, high), (low & Bits.RedirectionLowMasked) != 0);
+        bool masked = (low & Bits.RedirectionLowMasked) != 0;
+        _router.Set((uint)pin, Message(low, high), masked);
         _router.Flush();
+        if (!masked && (low & Bits.RedirectionLowLevelTriggered) != 0) LevelEnded?.Invoke(pin);
     }
 
     /// <summary>A redirection entry as the message that the I/O APIC sends for it (82093AA 3.2.4, SDM 3A 11.11).</summary>

@@ -11,7 +11,7 @@ public sealed partial class Uart16550 : IInputSink
     private const int FifoSize = 64;
 
     private readonly InterruptLine _line;
-    private readonly OutputPump _output;
+    private readonly IOutputSink _output;
     private readonly byte[] _received = new byte[FifoSize];
     private int _head, _count;
     private bool _transmitEmptyPending, _overrun, _fifosEnabled;
@@ -19,7 +19,7 @@ public sealed partial class Uart16550 : IInputSink
 
     /// <param name="line">Interrupt.</param>
     /// <param name="output">Where transmitted bytes go.</param>
-    internal Uart16550(InterruptLine line, OutputPump output)
+    internal Uart16550(InterruptLine line, IOutputSink output)
     {
         _line = line;
         _output = output;
@@ -27,7 +27,7 @@ public sealed partial class Uart16550 : IInputSink
     }
 
     /// <summary>Resumed when the guest has read input that there was no room behind.</summary>
-    internal InputPump? Input { private get; set; }
+    internal IInputSource? Input { private get; set; }
 
     /// <inheritdoc/>
     int IInputSink.Receive(ReadOnlySpan<byte> bytes)
@@ -71,7 +71,7 @@ public sealed partial class Uart16550 : IInputSink
         }
         else
         {
-            _output.Write(value);
+            _output.Write([value]);
         }
         TransmitterEmptied();
     }

@@ -8,16 +8,17 @@ public sealed partial class PciExpressCap : IPciCapability
 {
     private readonly PciExpressType _type;
     private readonly byte _slot;
-    private byte _next;
+    private readonly byte _next;
     private bool _occupied;
 
     /// <param name="type">What the function is.</param>
     /// <param name="slot">Number of a root port's slot, 0 for an endpoint.</param>
-    /// <param name="page">Where the guest reads it.</param>
-    internal PciExpressCap(PciExpressType type, byte slot, ResidentPage page)
+    /// <param name="place">Where the guest reads it.</param>
+    internal PciExpressCap(PciExpressType type, byte slot, in CapabilityPlace place)
     {
         (_type, _slot) = (type, slot);
-        Initialize(page);
+        _next = place.Next;
+        Initialize(place.Page);
     }
 
     internal bool Occupied
@@ -25,15 +26,6 @@ public sealed partial class PciExpressCap : IPciCapability
         set
         {
             _occupied = value;
-            PublishResident();
-        }
-    }
-
-    byte IPciCapability.NextPointer
-    {
-        set
-        {
-            _next = value;
             PublishResident();
         }
     }

@@ -9,14 +9,15 @@ public sealed partial class PciMsiCap : IPciCapability, IDisposable
 {
     private readonly InterruptRouter _router;
     private readonly InterruptLine _line;
-    private byte _next;
+    private readonly byte _next;
     private bool _busMaster;
 
-    internal PciMsiCap(InterruptRouter router, ResidentPage page)
+    internal PciMsiCap(InterruptRouter router, in CapabilityPlace place)
     {
         _router = router;
         _line = router.Allocate();
-        Initialize(page);
+        _next = place.Next;
+        Initialize(place.Page);
     }
 
     /// <summary>The event that becomes the message.</summary>
@@ -24,15 +25,6 @@ public sealed partial class PciMsiCap : IPciCapability, IDisposable
 
     /// <summary>MSI is switched on: interrupts go this way and not over INTx.</summary>
     internal bool Enabled => ControlEnable;
-
-    byte IPciCapability.NextPointer
-    {
-        set
-        {
-            _next = value;
-            PublishResident();
-        }
-    }
 
     void IPciCapability.Reset()
     {

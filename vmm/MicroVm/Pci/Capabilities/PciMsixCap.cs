@@ -8,25 +8,17 @@ public sealed partial class PciMsixCap : IPciCapability
 {
     private readonly MsixTable _table;
     private readonly uint _tableAt, _pbaAt;
-    private byte _next;
+    private readonly byte _next;
 
     /// <param name="table">The table.</param>
     /// <param name="tableAt">Its offset in the BAR, with the BAR's number in bits 0-2.</param>
     /// <param name="pbaAt">The same of the pending bits.</param>
-    /// <param name="page">Where the guest reads it.</param>
-    internal PciMsixCap(MsixTable table, uint tableAt, uint pbaAt, ResidentPage page)
+    /// <param name="place">Where the guest reads it.</param>
+    internal PciMsixCap(MsixTable table, uint tableAt, uint pbaAt, in CapabilityPlace place)
     {
         (_table, _tableAt, _pbaAt) = (table, tableAt, pbaAt);
-        Initialize(page);
-    }
-
-    byte IPciCapability.NextPointer
-    {
-        set
-        {
-            _next = value;
-            PublishResident();
-        }
+        _next = place.Next;
+        Initialize(place.Page);
     }
 
     void IPciCapability.Reset()

@@ -6,17 +6,12 @@ namespace MicroVm.Devices;
 /// <summary>Power management: the guest may say D3hot, nothing here saves power by it.</summary>
 public sealed partial class PciPowerCap : IPciCapability
 {
-    private byte _next;
+    private readonly byte _next;
 
-    internal PciPowerCap(ResidentPage page) => Initialize(page);
-
-    byte IPciCapability.NextPointer
+    internal PciPowerCap(in CapabilityPlace place)
     {
-        set
-        {
-            _next = value;
-            PublishResident();
-        }
+        _next = place.Next;
+        Initialize(place.Page);
     }
 
     void IPciCapability.Reset() => ResetRegisters();

@@ -7,29 +7,46 @@ namespace MicroVm.Virtio.Block;
 /// <summary>A raw image: a file or a block device of the host, locked against other users for as long as it is open.</summary>
 public sealed class FileBackend : IDisposable
 {
-    private readonly HostFile _file;
     private readonly bool _fixedSize;
+    private ulong _sectors;
 
-    private FileBackend(HostFile file, in HostFileStatus status, bool readOnly, string? serial)
+    /// <summary>Takes over an open file; <paramref name="path"/> is for messages.</summary>
+    internal FileBackend(HostFile file, in HostFileStatus status, string path, bool readOnly, string? serial)
     {
-        _file = file;
+        File = file;
+        Path = path;
         _fixedSize = status.Kind == HostFileKind.BlockDevice;
         ReadOnly = readOnly;
-        Sectors = status.Size / VirtioBlockConst.SectorSize;
-        IgnoredBytes = status.Size % VirtioBlockConst.SectorSize;
+        Blocks = file.BlockSizes(status.Kind);
+        _sectors = Whole(status.Size);
+        IgnoredBytes = status.Size - _sectors * VirtioBlockConst.SectorSize;
+        // Beyond the end: asks the file system and changes nothing.
+        CanDiscard = !readOnly && (_fixedSize || file.Allocate(BlockOperation.PunchHole.AllocateMode(), status.Size, VirtioBlockConst.SectorSize) == 0);
         Serial = new byte[VirtioBlockConst.IdLength];
         string id = serial ?? $"{status.Device:x}-{status.Inode:x}";
         Encoding.ASCII.GetBytes(id.AsSpan(0, Math.Min(id.Length, Serial.Length)), Serial);
     }
 
+    /// <summary>The open image.</summary>
+    internal HostFile File { get; }
+
+    /// <summary>Where it was opened.</summary>
+    public string Path { get; }
+
     /// <summary>Opened for reading only: no write reaches the file whatever the driver negotiated.</summary>
     public bool ReadOnly { get; }
 
-    /// <summary>Capacity in sectors of 512 bytes, as it was when the image was opened; the guest never makes it grow.</summary>
-    public ulong Sectors { get; }
+    /// <summary>Capacity in sectors of 512 bytes. The guest never makes it grow; <see cref="Resize"/> does.</summary>
+    public ulong Sectors => Volatile.Read(ref _sectors);
 
-    /// <summary>Bytes after the last whole sector, which the guest does not see. Worth a word to the user if not 0.</summary>
+    /// <summary>Bytes after the last whole block when it was opened, which the guest does not see. Worth a word to the user if not 0.</summary>
     public ulong IgnoredBytes { get; }
+
+    /// <summary>Space can be given back to the host.</summary>
+    internal bool CanDiscard { get; }
+
+    /// <summary>What the host knows of blocks, in bytes.</summary>
+    internal HostBlockSizes Blocks { get; }
 
     internal byte[] Serial { get; }
 
@@ -41,10 +58,10 @@ public sealed class FileBackend : IDisposable
     public static FileBackend Open(string path, bool readOnly, string? serial = null)
     {
         HostFile file = HostFile.TryOpen(path, readOnly ? Libc.O_RDONLY : Libc.O_RDWR, out int error)
-            ?? throw MicroVmException.Refused(FailureKind.Image, "cannot open the disk image", path, error, Remedy(error, readOnly));
+            ?? throw CannotOpen(path, error, readOnly);
         try
         {
-            return new FileBackend(file, Check(file, path, readOnly), readOnly, serial);
+            return new FileBackend(file, Check(file, path, readOnly), path, readOnly, serial);
         }
         catch
         {
@@ -54,26 +71,32 @@ public sealed class FileBackend : IDisposable
     }
 
     /// <summary>Whether a transfer lies within the capacity. No sum in it can overflow.</summary>
-    internal bool Contains(ulong sector, ulong sectors) => sector <= Sectors && sectors <= Sectors - sector;
+    internal bool Contains(ulong sector, ulong sectors) => Sectors is var all && sector <= all && sectors <= all - sector;
 
-    /// <summary>Reads whole sectors; false if the host failed or the file was cut short meanwhile.</summary>
-    internal bool Read(IoVectors into, ulong sector, ulong length) =>
-        into.Read(_file, sector * VirtioBlockConst.SectorSize) == (long)length;
+    /// <summary>Bytes that the file has at this moment: fewer than the capacity if somebody cut it short.</summary>
+    internal ulong PresentEnd() => _fixedSize ? ulong.MaxValue : File.TryStatus(out HostFileStatus status, out _) ? status.Size : 0;
 
-    /// <summary>Writes whole sectors; false if the host failed or the file was cut short meanwhile: it never grows again by a guest's write.</summary>
-    internal bool Write(IoVectors from, ulong sector, ulong length)
+    /// <summary>Makes the image longer, or takes over the size that it was given from outside.</summary>
+    /// <param name="bytes">The new size; null for the one that the file has now.</param>
+    /// <exception cref="MicroVmException">It would become smaller, or the host refused.</exception>
+    public void Resize(ulong? bytes)
     {
-        ulong offset = sector * VirtioBlockConst.SectorSize;
-        if (ReadOnly) return false;
-        if (!_fixedSize && (!_file.TryStatus(out HostFileStatus status, out _) || status.Size < offset + length)) return false;
-        return from.Write(_file, offset) == (long)length;
+        if (!File.TryStatus(out HostFileStatus status, out int error)) throw MicroVmException.Refused(FailureKind.Image, "cannot examine the disk image", Path, error, "See whether it is still there");
+        ulong wanted = bytes ?? status.Size, now = Sectors * VirtioBlockConst.SectorSize;
+        if (Whole(wanted) < Sectors) throw MicroVmException.Usage("a disk cannot become smaller while it is in use", $"{Path}: {wanted} bytes, now {now}", "Give a larger size, or none to take over the file's");
+        if (wanted > status.Size)
+        {
+            if (ReadOnly) throw MicroVmException.Usage("a read-only disk is not made larger", Path, "Make the file larger yourself, then resize without a size");
+            int result = _fixedSize ? -Libc.EINVAL : File.Truncate(wanted);
+            if (result < 0) throw MicroVmException.Refused(FailureKind.Image, "cannot make the disk image larger", Path, -result, _fixedSize ? "Make the block device larger, then resize without a size" : "Free space on its file system");
+        }
+        Volatile.Write(ref _sectors, Whole(wanted));
     }
 
-    /// <summary>Makes all that was written durable.</summary>
-    internal bool Flush() => !ReadOnly && _file.Flush() == 0;
-
     /// <inheritdoc/>
-    public void Dispose() => _file.Dispose();
+    public void Dispose() => File.Dispose();
+
+    private ulong Whole(ulong bytes) => bytes / Blocks.Logical * (Blocks.Logical / VirtioBlockConst.SectorSize);
 
     private static HostFileStatus Check(HostFile file, string path, bool readOnly)
     {
@@ -83,6 +106,8 @@ public sealed class FileBackend : IDisposable
             throw MicroVmException.Image("cannot use the disk image", $"{path}: it is a {Word(status.Kind)}", "Give a regular file or a block device");
         if (status.Size < VirtioBlockConst.SectorSize)
             throw MicroVmException.Image("cannot use the disk image", $"{path}: it has {status.Size} bytes", "Make it larger (truncate -s 1G)");
+        if (!readOnly && status.Kind == HostFileKind.BlockDevice && file.IsReadOnlyDevice()) throw CannotOpen(path, Libc.EROFS, readOnly);
+        DiskFormat.RequireRaw(file, path);
         if (!file.TryLock(exclusive: !readOnly))
             throw MicroVmException.Image("cannot lock the disk image", $"{path}: another process uses it",
                 readOnly ? "Stop the one that writes it" : "Stop the other one, or give the disk read-only (,ro) to all");
@@ -97,10 +122,10 @@ public sealed class FileBackend : IDisposable
         _ => "thing without sectors",
     };
 
-    private static string Remedy(int error, bool readOnly) => error switch
+    private static MicroVmException CannotOpen(string path, int error, bool readOnly) => MicroVmException.Refused(FailureKind.Image, "cannot open the disk image", path, error, error switch
     {
         Libc.EISDIR => "Give a regular file or a block device",
         Libc.EACCES or Libc.EPERM or Libc.EROFS when !readOnly => "Give yourself write permission, or add ,ro to the disk",
         _ => "Check the path and its permissions",
-    };
+    });
 }

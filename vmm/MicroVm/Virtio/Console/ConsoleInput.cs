@@ -3,9 +3,23 @@ using MicroVm.Virtio.Queue;
 
 namespace MicroVm.Virtio.Console;
 
+/// <summary>What waits to be written into a receive queue.</summary>
+internal interface IWaiting
+{
+    /// <summary>Signalled when there is something.</summary>
+    EventFd Arrived { get; }
+
+    /// <summary>Nothing waits, or nothing may go.</summary>
+    bool IsEmpty { get; }
+
+    /// <summary>Moves some of it into a chain; answers how many bytes.</summary>
+    uint MoveTo(ref Segments into);
+}
+
 /// <summary>Bytes from the host that wait for the guest; bounded. While it is full, or the guest gives no buffers, nothing more is read from the host.</summary>
+/// <param name="held">They wait until the guest has opened its end: a driver throws away what comes before (Linux).</param>
 /// <remarks>Lock order: the ring's lock is the innermost.</remarks>
-internal sealed class ConsoleInput : IInputSink, IDisposable
+internal sealed class ConsoleInput(bool held = false) : IInputSink, IWaiting, IDisposable
 {
     private const int Capacity = 4096;
 
@@ -13,16 +27,25 @@ internal sealed class ConsoleInput : IInputSink, IDisposable
     private readonly byte[] _ring = new byte[Capacity];
     private int _head, _count;
     private bool _refused;
+    private volatile bool _open = !held;
 
-    /// <summary>Signalled when bytes have arrived.</summary>
-    internal EventFd Arrived { get; } = new();
+    /// <inheritdoc/>
+    public EventFd Arrived { get; } = new();
 
     /// <summary>Told when there is room again.</summary>
-    internal InputPump? Pump { private get; set; }
+    internal IInputSource? Source { private get; set; }
 
-    internal bool IsEmpty
+    /// <inheritdoc/>
+    public bool IsEmpty
     {
-        get { lock (_lock) return _count == 0; }
+        get { lock (_lock) return _count == 0 || !_open; }
+    }
+
+    /// <summary>The guest opened or closed its end.</summary>
+    internal void SetOpen(bool open)
+    {
+        _open = open || !held;
+        if (open) Arrived.Signal();
     }
 
     public int Receive(ReadOnlySpan<byte> bytes)
@@ -39,8 +62,8 @@ internal sealed class ConsoleInput : IInputSink, IDisposable
         return taken;
     }
 
-    /// <summary>Moves bytes into a chain; answers how many.</summary>
-    internal uint MoveTo(ref Segments into)
+    /// <inheritdoc/>
+    public uint MoveTo(ref Segments into)
     {
         uint moved = 0;
         bool resume;
@@ -58,7 +81,7 @@ internal sealed class ConsoleInput : IInputSink, IDisposable
             resume = _refused && _count == 0;
             if (resume) _refused = false;
         }
-        if (resume) Pump?.Resume();
+        if (resume) Source?.Resume();
         return moved;
     }
 

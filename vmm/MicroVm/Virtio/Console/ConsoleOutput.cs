@@ -4,8 +4,8 @@ using MicroVm.Virtio.Queue;
 
 namespace MicroVm.Virtio.Console;
 
-/// <summary>The transmit queue: what the guest wrote goes into the pump, which never waits for its reader.</summary>
-internal sealed class ConsoleOutput(OutputPump? output) : IChainHandler
+/// <summary>A transmit queue: what the guest wrote goes into the pump, which never waits for its reader.</summary>
+internal sealed class ConsoleOutput(IOutputSink? output) : IChainHandler
 {
     // More than a driver's page at a time; the pump's ring is smaller than what a hostile chain can hold.
     private const ulong Limit = 1 << 20;

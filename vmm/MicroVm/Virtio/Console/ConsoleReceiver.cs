@@ -3,8 +3,8 @@ using MicroVm.Virtio.Queue;
 
 namespace MicroVm.Virtio.Console;
 
-/// <summary>The receive queue for as long as an activation lasts: brings waiting bytes and the guest's buffers together, whichever comes first.</summary>
-internal sealed class ConsoleReceiver(EventLoop loop, Virtqueue queue, ConsoleInput input, IVirtioTransport transport) : IEventHandler
+/// <summary>A receive queue for as long as an activation lasts: brings what waits and the guest's buffers together, whichever comes first.</summary>
+internal sealed class ConsoleReceiver(EventLoop loop, Virtqueue queue, IWaiting input, IVirtioTransport transport) : IEventHandler
 {
     private const int KickToken = 0, ArrivedToken = 1;
 

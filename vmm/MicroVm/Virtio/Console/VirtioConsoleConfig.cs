@@ -2,17 +2,18 @@ using MicroVm.Events;
 
 namespace MicroVm.Devices;
 
-/// <summary>What the driver reads of a console: the terminal's size. It can write a character before it has queues.</summary>
+/// <summary>What the driver reads of a console: the terminal's size and how many ports there are. It can write a character before it has queues.</summary>
 public sealed partial class VirtioConsoleConfig
 {
-    private readonly OutputPump? _output;
+    private readonly IOutputSink? _output;
+    private readonly uint _ports;
     // Columns low, rows high: one word, so that a reader never sees half of a change.
     private uint _size;
 
     /// <summary>Says the size at first and where early characters go.</summary>
-    internal VirtioConsoleConfig(ushort columns, ushort rows, OutputPump? output)
+    internal VirtioConsoleConfig(ushort columns, ushort rows, uint ports, IOutputSink? output)
     {
-        _output = output;
+        (_output, _ports) = (output, ports);
         SetSize(columns, rows);
         Initialize();
     }
@@ -23,5 +24,7 @@ public sealed partial class VirtioConsoleConfig
 
     private partial ushort ReadRows() => (ushort)(Volatile.Read(ref _size) >> 16);
 
-    private partial void WriteEmergency(uint value) => _output?.Write((byte)value);
+    private partial uint ReadMaxPorts() => _ports;
+
+    private partial void WriteEmergency(uint value) => _output?.Write([(byte)value]);
 }

@@ -39,6 +39,12 @@ public sealed partial class VirtioMmio : ITransportRegisters, IDisposable
     /// <summary>The device behind the registers.</summary>
     public VirtioDevice Device => _core.Device;
 
+    /// <summary>What both transports do.</summary>
+    internal TransportCore Core => _core;
+
+    /// <summary>Its interrupt.</summary>
+    internal InterruptLine Line => _line;
+
     /// <summary>Features that the driver accepted so far.</summary>
     internal ulong AcceptedFeatures => _core.Accepted;
 
@@ -77,7 +83,7 @@ public sealed partial class VirtioMmio : ITransportRegisters, IDisposable
     EventFd ITransportRegisters.CallEvent(int queue)
     {
         RaiseInterruptStatus(Bits.InterruptStatusUsedBuffer);
-        return _line.Event;
+        return _line.Hand();
     }
 
     void ITransportRegisters.RaiseConfig()
@@ -108,6 +114,9 @@ public sealed partial class VirtioMmio : ITransportRegisters, IDisposable
     private partial void AckFeatures(uint value) => _core.Accept(_r.DriverFeaturesSel, value);
 
     private partial uint WriteStatus(uint old, uint value) => (uint)_core.WriteStatus((VirtioStatus)old, (VirtioStatus)value);
+
+    // No device has any, and so none reads differently.
+    private partial void SelectRegion(uint value) { }
 
     private partial void Notify(uint value) => _core.Notify(value);
 

@@ -32,6 +32,7 @@ internal readonly struct FrameCheck(ulong features, MacAddress? pinned)
         {
             VirtioNetGso.Tcp4 => Has(VirtioNetFeatures.HostTso4),
             VirtioNetGso.Tcp6 => Has(VirtioNetFeatures.HostTso6),
+            VirtioNetGso.Datagrams => Has(VirtioNetFeatures.HostUso),
             _ => false,
         };
     }

@@ -11,9 +11,11 @@ namespace MicroVm.Virtio.Net;
 /// <param name="features">Features agreed on.</param>
 /// <param name="setAddress">Takes another address; false if it must not change.</param>
 /// <param name="setOffloads">Takes other receive offloads, as feature bits; false if the host refuses.</param>
-internal sealed class NetControl(ulong features, Func<MacAddress, bool> setAddress, Func<ulong, bool> setOffloads) : IChainHandler
+/// <param name="setPairs">Takes another number of pairs of queues in use; false if there are not so many.</param>
+internal sealed class NetControl(ulong features, Func<MacAddress, bool> setAddress, Func<ulong, bool> setOffloads, Func<int, bool> setPairs) : IChainHandler
 {
-    private const VirtioNetFeatures Offloads = VirtioNetFeatures.GuestChecksum | VirtioNetFeatures.GuestTso4 | VirtioNetFeatures.GuestTso6 | VirtioNetFeatures.GuestEcn;
+    private const VirtioNetFeatures Offloads = VirtioNetFeatures.GuestChecksum | VirtioNetFeatures.GuestTso4 | VirtioNetFeatures.GuestTso6 | VirtioNetFeatures.GuestEcn
+        | VirtioNetFeatures.GuestUso4 | VirtioNetFeatures.GuestUso6;
 
     /// <summary>The features that say what the driver can receive.</summary>
     internal static ulong OffloadMask => (ulong)Offloads;
@@ -35,6 +37,7 @@ internal sealed class NetControl(ulong features, Func<MacAddress, bool> setAddre
         VirtioNetClass.Rx => Has(VirtioNetFeatures.CtrlRx) && command.Command <= VirtioNetConst.RxModes && data.Length == 1,
         VirtioNetClass.Mac when command.Command == (byte)VirtioNetMacCommand.TableSet => Has(VirtioNetFeatures.CtrlRx) && IsTable(ref data) && IsTable(ref data) && data.Length == 0,
         VirtioNetClass.Mac when command.Command == (byte)VirtioNetMacCommand.AddressSet => Has(VirtioNetFeatures.CtrlMacAddress) && SetAddress(ref data),
+        VirtioNetClass.MultiQueue when command.Command == VirtioNetConst.PairsSet => Has(VirtioNetFeatures.MultiQueue) && SetPairs(ref data),
         VirtioNetClass.GuestOffloads when command.Command == VirtioNetConst.OffloadsSet => Has(VirtioNetFeatures.CtrlGuestOffloads) && SetOffloads(ref data),
         _ => false,
     };
@@ -57,6 +60,12 @@ internal sealed class NetControl(ulong features, Func<MacAddress, bool> setAddre
         if (data.Length != bytes.Length || !data.TryTake(bytes)) return false;
         MacAddress mac = MacAddress.From(bytes);
         return mac.IsUnicast && setAddress(mac);
+    }
+
+    private bool SetPairs(ref Segments data)
+    {
+        Span<byte> bytes = stackalloc byte[sizeof(ushort)];
+        return data.Length == bytes.Length && data.TryTake(bytes) && setPairs(BinaryPrimitives.ReadUInt16LittleEndian(bytes));
     }
 
     private bool SetOffloads(ref Segments data)

@@ -1,6 +1,6 @@
 namespace MicroVm.Virtio.Net;
 
-/// <summary>What went through a network device since it was made. Written by its thread, read by any.</summary>
+/// <summary>What went through a network device, or one pair of its queues, since it was made. Written by the pair's thread, read by any.</summary>
 public sealed class NetCounters
 {
     private long _received, _sent, _receiveDrops, _sendDrops, _badFrames;
@@ -19,6 +19,21 @@ public sealed class NetCounters
 
     /// <summary>Frames of the guest that no driver may send.</summary>
     public long BadFrames => Volatile.Read(ref _badFrames);
+
+    /// <summary>All of several together.</summary>
+    internal static NetCounters Sum(ReadOnlySpan<NetCounters> parts)
+    {
+        NetCounters sum = new();
+        foreach (NetCounters part in parts)
+        {
+            sum._received += part.Received;
+            sum._sent += part.Sent;
+            sum._receiveDrops += part.ReceiveDrops;
+            sum._sendDrops += part.SendDrops;
+            sum._badFrames += part.BadFrames;
+        }
+        return sum;
+    }
 
     internal void CountReceived() => Volatile.Write(ref _received, _received + 1);
 

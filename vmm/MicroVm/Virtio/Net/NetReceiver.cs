@@ -1,34 +1,39 @@
 using System.Runtime.CompilerServices;
 using MicroVm.Devices;
+using MicroVm.Events;
 using MicroVm.Kvm;
 using MicroVm.Memory;
 using MicroVm.Virtio.Queue;
 
 namespace MicroVm.Virtio.Net;
 
-/// <summary>The receive queue: frames are read from the tap into the guest's buffers. Buffers are collected ahead until the largest frame fits, and those that a frame leaves over serve the next.</summary>
+/// <summary>The receive queue: frames are read from the host's end into the guest's buffers. Buffers are collected ahead until the largest frame fits, and those that a frame leaves over serve the next.</summary>
 internal sealed class NetReceiver
 {
     private const int SpillBytes = 64;
     private static readonly uint HeaderSize = (uint)Unsafe.SizeOf<VirtioNetHeader>(), LargestPacket = HeaderSize + (uint)VirtioNetConst.MaxFrame;
 
     private readonly Virtqueue _queue;
-    private readonly HostTap _tap;
+    private readonly INetEnd _end;
     private readonly NetCounters _counters;
     private readonly PacketVectors _vectors = new(SpillBytes);
     private readonly Buffer[] _buffers;
     private readonly bool _mergeable;
-    private int _first, _count;
+    private readonly RateLimiter? _limiter;
+    private int _first, _count, _held;
     private ulong _room;
 
-    internal NetReceiver(Virtqueue queue, HostTap tap, ulong features, NetCounters counters)
+    internal NetReceiver(Virtqueue queue, INetEnd end, ulong features, NetCounters counters, RateLimiter? limiter)
     {
-        (_queue, _tap, _counters) = (queue, tap, counters);
+        (_queue, _end, _counters, _limiter) = (queue, end, counters, limiter);
         _buffers = new Buffer[queue.Setup.Size];
         _mergeable = (features & (ulong)VirtioNetFeatures.MergeRxBuffers) != 0;
     }
 
     internal Virtqueue Queue => _queue;
+
+    /// <summary>Nanoseconds that a frame, which lies in the buffers already, waits for the limit before the driver sees it; 0 if none does.</summary>
+    internal long Wait { get; private set; }
 
     /// <summary>Collects buffers; false if those there are might not hold the next frame, and more will come with a kick.</summary>
     internal bool Gather()
@@ -50,14 +55,25 @@ internal sealed class NetReceiver
         return true;
     }
 
-    /// <summary>Reads one frame; minus the error number if there was none.</summary>
+    /// <summary>Reads one frame; minus the error number if there was none, EAGAIN also if one waits.</summary>
     internal int Step()
     {
-        int got = _vectors.Read(_tap.Fd);
-        if (got <= 0) return got == 0 ? -Libc.EPIPE : got;
-        if (got < HeaderSize + VirtioNetConst.EthernetHeader || (ulong)got > _room) _counters.CountReceiveDrop();
-        else Deliver((uint)got);
-        return got;
+        if (Wait == 0)
+        {
+            _held = _end.Receive(_vectors);
+            if (_held <= 0) return _held;
+            if (_held < HeaderSize + VirtioNetConst.EthernetHeader || (ulong)_held > _room)
+            {
+                _counters.CountReceiveDrop();
+                return _held;
+            }
+        }
+        long wait = 0;
+        _ = _limiter?.TryTake((ulong)_held - HeaderSize, RateLimiter.Now, out wait);
+        Wait = wait;
+        if (wait != 0) return -Libc.EAGAIN;
+        Deliver((uint)_held);
+        return _held;
     }
 
     private bool Enough() => _count != 0 && (!_mergeable || _room >= LargestPacket || _vectors.Count > PacketVectors.Capacity - _queue.Setup.MaxSize);

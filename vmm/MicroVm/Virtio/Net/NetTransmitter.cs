@@ -1,27 +1,34 @@
 using System.Runtime.InteropServices;
 using MicroVm.Devices;
+using MicroVm.Events;
 using MicroVm.Kvm;
 using MicroVm.Memory;
 using MicroVm.Virtio.Queue;
 
 namespace MicroVm.Virtio.Net;
 
-/// <summary>The transmit queue: each frame goes to the tap from where it lies, only its headers are copied, so that what was checked is what is sent.</summary>
-internal sealed class NetTransmitter(Virtqueue queue, HostTap tap, FrameCheck check, NetCounters counters)
+/// <summary>The transmit queue: each frame goes to the host's end from where it lies, only its headers are copied, so that what was checked is what is sent.</summary>
+internal sealed class NetTransmitter(Virtqueue queue, INetEnd end, FrameCheck check, NetCounters counters, RateLimiter? limiter)
 {
     private readonly PacketVectors _vectors = new(FrameCheck.HeadLength);
     private ushort _held;
 
     internal Virtqueue Queue => queue;
 
-    /// <summary>A frame waits for the tap to have room; nothing behind it is looked at.</summary>
+    /// <summary>A frame waits for the host's end to have room; nothing behind it is looked at.</summary>
     internal bool Blocked { get; private set; }
+
+    /// <summary>Nanoseconds that a frame waits for the limit, and nothing behind it is looked at; 0 if none does.</summary>
+    internal long Wait { get; private set; }
+
+    /// <summary>A frame was taken and has not gone.</summary>
+    internal bool Holds => Blocked || Wait != 0;
 
     /// <summary>Takes and sends one frame. False if there is none, or none may go yet.</summary>
     internal bool Step(out int error)
     {
         error = 0;
-        if (Blocked) return Send(_held, out error);
+        if (Holds) return Send(_held, out error);
         if (!queue.TryPop(out Chain chain)) return false;
         if (Prepare(ref chain)) return Send(chain.Head, out error);
         counters.CountBadFrame();
@@ -44,10 +51,18 @@ internal sealed class NetTransmitter(Virtqueue queue, HostTap tap, FrameCheck ch
 
     private bool Send(ushort head, out int error)
     {
-        int sent = _vectors.Write(tap.Fd);
+        (_held, error) = (head, 0);
+        // A frame that waits for room has paid.
+        long wait = 0;
+        if (!Blocked && limiter is not null && !limiter.TryTake((ulong)(_vectors.Bytes - FrameCheck.HeadLength + (int)VirtioNetConst.EthernetHeader), RateLimiter.Now, out wait))
+        {
+            Wait = wait;
+            return false;
+        }
+        Wait = 0;
+        int sent = end.Send(_vectors);
         error = sent < 0 ? -sent : 0;
         Blocked = error == Libc.EAGAIN;
-        _held = head;
         if (Blocked) return false;
         if (error == 0) counters.CountSent();
         else counters.CountSendDrop();

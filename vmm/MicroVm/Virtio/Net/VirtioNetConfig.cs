@@ -5,15 +5,15 @@ namespace MicroVm.Devices;
 /// <summary>What the driver reads of a network device: address, link, largest packet.</summary>
 public sealed partial class VirtioNetConfig
 {
-    private readonly ushort _mtu;
+    private readonly ushort _mtu, _pairs;
     private ulong _mac;
     private int _linkUp = 1;
 
-    /// <summary>Says the address at first and the largest packet, 0 for none.</summary>
-    internal VirtioNetConfig(MacAddress mac, ushort mtu)
+    /// <summary>Says the address at first, the largest packet, 0 for none, and the pairs of queues.</summary>
+    internal VirtioNetConfig(MacAddress mac, ushort mtu, int pairs)
     {
         _mac = mac.Value;
-        _mtu = mtu;
+        (_mtu, _pairs) = (mtu, (ushort)pairs);
         Initialize();
     }
 
@@ -33,6 +33,8 @@ public sealed partial class VirtioNetConfig
     private partial byte ReadMac(int index) => Mac[index];
 
     private partial ushort ReadStatus() => (ushort)(LinkUp ? Bits.StatusLinkUp : 0);
+
+    private partial ushort ReadMaxQueuePairs() => _pairs;
 
     private partial ushort ReadMtu() => _mtu;
 }

@@ -1,4 +1,5 @@
 using MicroVm.Devices;
+using MicroVm.Diagnostics;
 using MicroVm.Events;
 using MicroVm.Kvm;
 using MicroVm.Virtio.Queue;
@@ -6,97 +7,117 @@ using MicroVm.Virtio.Vhost;
 
 namespace MicroVm.Virtio.Net;
 
-/// <summary>A network interface whose other end is a tap of the host. Its frames move on a thread of its own, which starts when a driver activates it.</summary>
+/// <summary>A network interface. Its frames move on a thread of its own, which starts when a driver activates it.</summary>
 public sealed class VirtioNetDevice : VirtioDevice, ILinkObserver
 {
     private const VirtioNetFeatures GuestOffloads = VirtioNetFeatures.GuestChecksum | VirtioNetFeatures.GuestTso4 | VirtioNetFeatures.GuestTso6 | VirtioNetFeatures.GuestEcn
         | VirtioNetFeatures.CtrlGuestOffloads;
     private const VirtioNetFeatures HostOffloads = VirtioNetFeatures.Checksum | VirtioNetFeatures.HostTso4 | VirtioNetFeatures.HostTso6 | VirtioNetFeatures.HostEcn;
 
-    private readonly HostTap _tap;
+    private readonly NetPairs _pairs;
     private readonly VirtioNetConfig _config;
+    private readonly HostNotes? _notes;
+    private readonly LinkWatch _watch;
     private readonly bool _pinned;
-    private readonly VhostNet? _vhost;
-    private EventLoop? _loop;
-    private NetPair? _pair;
     private QueueService? _control;
 
-    /// <summary>Makes an interface of a tap, which it then owns.</summary>
-    internal VirtioNetDevice(HostTap tap, NetOptions options, VhostNet? vhost = null)
-        : base("virtio-net", VirtioNet.DeviceId, Offer(tap, options), VirtioNet.QueueSizes, new VirtioNetConfig(options.Mac ?? MacAddress.Random(), options.Mtu ?? 0))
+    /// <summary>Makes an interface of a host's end, which it then owns.</summary>
+    private VirtioNetDevice(NetPairs pairs, NetOptions options, HostNotes? notes)
+        : base("virtio-net", VirtioNet.DeviceId, Offer(pairs, options), QueuesOf(pairs.Count), new VirtioNetConfig(options.Mac ?? MacAddress.Random(), options.Mtu ?? 0, pairs.Count))
     {
-        (_tap, _pinned, _vhost) = (tap, options.Mac is not null, vhost);
+        (_pairs, _pinned, _notes) = (pairs, options.Mac is not null, notes);
         _config = (VirtioNetConfig)Config!;
-        if (vhost is not null) Features = vhost.Restrict(Features);
+        _watch = new LinkWatch(pairs.End, this);
+        Features = pairs.Restrict(Features);
     }
 
     /// <summary>What went through.</summary>
-    public NetCounters Counters { get; } = new();
+    public NetCounters Counters => _pairs.Counters;
+
+    /// <summary>Pairs of queues in use.</summary>
+    internal int ActivePairs => _pairs.Active;
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<(string Name, long Value)> Counts =>
+    [
+        ("received", Counters.Received), ("sent", Counters.Sent), ("receiveDrops", Counters.ReceiveDrops), ("sendDrops", Counters.SendDrops), ("badFrames", Counters.BadFrames),
+    ];
 
     /// <summary>The address that the guest reads.</summary>
     public MacAddress Mac => _config.Mac;
 
     /// <summary>Opens what the options name.</summary>
-    /// <exception cref="MicroVmException">The tap cannot be used.</exception>
-    public static VirtioNetDevice Open(NetOptions options)
+    /// <param name="options">What the user asked for.</param>
+    /// <param name="notes">Told when the host's end fails and works again, or null.</param>
+    /// <exception cref="MicroVmException">The host's end cannot be used.</exception>
+    internal static VirtioNetDevice Open(NetOptions options, HostNotes? notes = null)
     {
-        HostTap tap = options.Descriptor is { } fd ? HostTap.FromDescriptor(fd) : HostTap.Open(options.Tap ?? throw MicroVmException.Usage("a network device without its tap", "--net", "Give tap=NAME or fd=N"));
+        NetPairs pairs = new(NetEnds.Open(options), options.Vhost, options.Limits);
         try
         {
-            return new VirtioNetDevice(tap, options, options.Vhost ? new VhostNet(tap) : null);
+            return new VirtioNetDevice(pairs, options, notes);
         }
         catch
         {
-            tap.Dispose();
+            pairs.Dispose();
             throw;
         }
     }
+
+    internal override bool UsesQueuesOnly => !_pairs.IsInKernel;
 
     /// <inheritdoc/>
     public override void Activate(in ActivationContext context)
     {
         ulong features = context.Features;
-        _loop ??= new EventLoop("virtio-net");
         _ = SetOffloads(features & NetControl.OffloadMask);
-        if (context.Queues[VirtioNet.ControlQueue] is { } control && (features & (ulong)VirtioNetFeatures.CtrlQueue) != 0)
+        _pairs.Start(context, Transport, new FrameCheck(features, _pinned ? _config.Mac : null), this);
+        // 5.1.2: the control queue is behind all pairs if the driver knows that there are several, and behind the first if not.
+        int control = (features & (ulong)VirtioNetFeatures.MultiQueue) != 0 ? QueueSizes.Length - 1 : VirtioNet.ControlQueue;
+        if (context.Queues[control] is { } queue && (features & (ulong)VirtioNetFeatures.CtrlQueue) != 0)
         {
-            _control = new QueueService(_loop, new Virtqueue(control, context.Memory), new NetControl(features, SetAddress, SetOffloads), Transport);
+            _control = new QueueService(_pairs.Loop, new Virtqueue(queue, context.Memory), new NetControl(features, SetAddress, SetOffloads, _pairs.Use), Transport);
             _control.Start();
         }
-        if (_vhost is { } vhost)
-        {
-            vhost.Start(context, Transport, _loop);
-            return;
-        }
-        NetReceiver? receiver = context.Queues[VirtioNet.ReceiveQueue] is { } r ? new NetReceiver(new Virtqueue(r, context.Memory), _tap, features, Counters) : null;
-        NetTransmitter? transmitter = context.Queues[VirtioNet.TransmitQueue] is { } t
-            ? new NetTransmitter(new Virtqueue(t, context.Memory), _tap, new FrameCheck(features, _pinned ? _config.Mac : null), Counters) : null;
-        _pair = new NetPair(_loop, _tap, receiver, transmitter, Transport, this);
-        _pair.Start();
+        _watch.Start(_pairs.Loop);
     }
 
     /// <inheritdoc/>
     public override void Reset()
     {
+        _watch.Stop(_pairs.Loop);
+        // First: it starts and stops pairs.
         _control?.Stop();
-        _pair?.Stop();
-        _vhost?.Stop();
-        (_control, _pair) = (null, null);
+        _control = null;
+        _pairs.Stop();
     }
 
     /// <inheritdoc/>
     public override void Dispose()
     {
         base.Dispose();
-        _vhost?.Dispose();
-        _loop?.Dispose();
-        _tap.Dispose();
+        _watch.Dispose();
+        _pairs.Dispose();
     }
 
     void ILinkObserver.OnTransfer(int error)
     {
-        bool up = error == 0 || (_config.LinkUp && error != Libc.EIO && !NetPair.IsFinal(error));
-        if (_config.LinkUp != up && _config.SetLink(up)) ConfigChanged();
+        bool fails = error == Libc.EIO || NetPair.IsFinal(error);
+        if (fails ? !_config.LinkUp : error != 0 || _config.LinkUp) return;
+        // What a transfer met may be over by now; who can ask does.
+        if (!_watch.Works) SetLink(error);
+        else if (fails) _watch.Ask();
+    }
+
+    void ILinkObserver.OnState(int error) => SetLink(error);
+
+    private void SetLink(int error)
+    {
+        bool up = error == 0;
+        if (_config.LinkUp == up || !_config.SetLink(up)) return;
+        string what = up ? "works again; the guest's link is up" : $"{(NetPair.IsFinal(error) ? "is gone" : "is down")} ({Libc.Describe(error)}); so is the guest's link";
+        _notes?.Say($"{Name} on {_pairs.End.Name}: the host's end {what}");
+        ConfigChanged();
     }
 
     private bool SetAddress(MacAddress mac)
@@ -117,17 +138,30 @@ public sealed class VirtioNetDevice : VirtioDevice, ILinkObserver
             if ((wanted & VirtioNetFeatures.GuestTso4) != 0) offloads |= TapOffloads.Tso4;
             if ((wanted & VirtioNetFeatures.GuestTso6) != 0) offloads |= TapOffloads.Tso6;
             if ((wanted & VirtioNetFeatures.GuestEcn) != 0) offloads |= TapOffloads.TsoEcn;
+            // The kernel takes both or none.
+            const VirtioNetFeatures Datagrams = VirtioNetFeatures.GuestUso4 | VirtioNetFeatures.GuestUso6;
+            if ((wanted & Datagrams) == Datagrams) offloads |= TapOffloads.Uso4 | TapOffloads.Uso6;
         }
-        return _tap.SetOffloads(offloads);
+        return _pairs.End.SetOffloads(offloads);
     }
 
-    private static ulong Offer(HostTap tap, NetOptions options)
+    private static ulong Offer(NetPairs pairs, NetOptions options)
     {
         VirtioNetFeatures features = VirtioNetFeatures.Mac | VirtioNetFeatures.Status | VirtioNetFeatures.MergeRxBuffers | VirtioNetFeatures.CtrlQueue | VirtioNetFeatures.CtrlRx;
         if (options.Mac is null) features |= VirtioNetFeatures.CtrlMacAddress;
         if (options.Mtu is not null) features |= VirtioNetFeatures.Mtu;
-        // A socket's other end gets frames as they are: nobody is there to finish them.
-        if (tap.HasOffloads) features |= GuestOffloads | HostOffloads;
+        if (pairs.Count > 1) features |= VirtioNetFeatures.MultiQueue;
+        if (pairs.End.HasOffloads) features |= GuestOffloads | HostOffloads;
+        if (pairs.End.HasDatagramOffload) features |= VirtioNetFeatures.GuestUso4 | VirtioNetFeatures.GuestUso6 | VirtioNetFeatures.HostUso;
         return (ulong)features;
+    }
+
+    private static ushort[] QueuesOf(int pairs)
+    {
+        ReadOnlySpan<ushort> one = VirtioNet.QueueSizes;
+        ushort[] sizes = new ushort[2 * pairs + 1];
+        for (int i = 0; i < pairs; i++) (sizes[2 * i], sizes[2 * i + 1]) = (one[VirtioNet.ReceiveQueue], one[VirtioNet.TransmitQueue]);
+        sizes[^1] = one[VirtioNet.ControlQueue];
+        return sizes;
     }
 }

@@ -9,21 +9,13 @@ public sealed partial class VirtioPciCap : IPciCapability
 {
     private readonly VirtioPciCapType _type;
     private readonly uint _offset, _length;
-    private byte _next;
+    private readonly byte _next;
 
-    internal VirtioPciCap(VirtioPciCapType type, uint offset, uint length, ResidentPage page)
+    internal VirtioPciCap(VirtioPciCapType type, uint offset, uint length, in CapabilityPlace place)
     {
         (_type, _offset, _length) = (type, offset, length);
-        Initialize(page);
-    }
-
-    byte IPciCapability.NextPointer
-    {
-        set
-        {
-            _next = value;
-            PublishResident();
-        }
+        _next = place.Next;
+        Initialize(place.Page);
     }
 
     void IPciCapability.Reset() { }
@@ -41,21 +33,13 @@ public sealed partial class VirtioPciCap : IPciCapability
 public sealed partial class VirtioPciNotifyCap : IPciCapability
 {
     private readonly uint _length;
-    private byte _next;
+    private readonly byte _next;
 
-    internal VirtioPciNotifyCap(uint length, ResidentPage page)
+    internal VirtioPciNotifyCap(uint length, in CapabilityPlace place)
     {
         _length = length;
-        Initialize(page);
-    }
-
-    byte IPciCapability.NextPointer
-    {
-        set
-        {
-            _next = value;
-            PublishResident();
-        }
+        _next = place.Next;
+        Initialize(place.Page);
     }
 
     void IPciCapability.Reset() { }
@@ -72,23 +56,15 @@ public sealed partial class VirtioPciNotifyCap : IPciCapability
 public sealed partial class VirtioPciWindowCap : IPciCapability
 {
     private readonly IRegisterBlock _target;
-    private byte _next;
+    private readonly byte _next;
 
     /// <param name="target">What stands at the beginning of BAR 0, seen as one block.</param>
-    /// <param name="page">Where the guest reads the capability.</param>
-    internal VirtioPciWindowCap(IRegisterBlock target, ResidentPage page)
+    /// <param name="place">Where the guest reads it.</param>
+    internal VirtioPciWindowCap(IRegisterBlock target, in CapabilityPlace place)
     {
         _target = target;
-        Initialize(page);
-    }
-
-    byte IPciCapability.NextPointer
-    {
-        set
-        {
-            _next = value;
-            PublishResident();
-        }
+        _next = place.Next;
+        Initialize(place.Page);
     }
 
     void IPciCapability.Reset()

@@ -3,6 +3,7 @@ using MicroVm.Events;
 using MicroVm.Memory;
 using MicroVm.Pci;
 using MicroVm.Virtio;
+using MicroVm.Virtio.Pci;
 using MicroVm.Virtio.Queue;
 using MicroVm.Virtio.Transport;
 
@@ -14,12 +15,14 @@ public sealed partial class VirtioPciCommon : ITransportRegisters
     private readonly VirtioPciIsr _isr;
     private readonly MsixTable _msix;
     private readonly ResidentPage _configPage;
+    private readonly LineRelay? _relay;
 
-    internal VirtioPciCommon(Func<VirtioPciCommon, TransportCore> makeCore, MsixTable msix, VirtioPciIsr isr, ResidentPage page)
+    internal VirtioPciCommon(Func<VirtioPciCommon, TransportCore> makeCore, MsixTable msix, VirtioPciIsr isr, bool hasLine, ResidentPage page)
     {
         (_msix, _isr) = (msix, isr);
         _configPage = page.Slice(VirtioPciConst.ConfigOffset, VirtioPciConst.ConfigLength);
         Core = makeCore(this);
+        if (hasLine) _relay = new LineRelay(() => isr.Raise(VirtioPciIsr.Bits.IsrQueue), Core.Kicks.Length);
         Initialize(page, Core.Kicks.Length);
         Core.Start();
     }
@@ -53,6 +56,8 @@ public sealed partial class VirtioPciCommon : ITransportRegisters
     void ITransportRegisters.ResetAll()
     {
         ResetRegisters();
+        _relay?.Stop();
+        _isr.Clear();
         _msix.ClearPending();
     }
 
@@ -60,8 +65,34 @@ public sealed partial class VirtioPciCommon : ITransportRegisters
 
     void ITransportRegisters.RaiseConfig() => Raise(_r.ConfigVector, VirtioPciIsr.Bits.IsrConfig);
 
-    // Without a vector the driver looks for itself, and what is signalled is heard by nobody.
-    EventFd ITransportRegisters.CallEvent(int queue) => _msix.Enabled && Queue[queue].Vector < _msix.Count ? _msix.Event(Queue[queue].Vector) : Core.Silent;
+    // With MSI-X but without a vector the driver looks for itself, and what is signalled is heard by nobody.
+    EventFd ITransportRegisters.CallEvent(int queue)
+    {
+        if (_msix.Enabled) return Queue[queue].Vector < _msix.Count ? _msix.Event(Queue[queue].Vector) : Core.Silent;
+        return _relay?.Event(queue) ?? Core.Silent;
+    }
+
+    /// <summary>Resets the device and closes it, and what listens for it.</summary>
+    internal void Dispose()
+    {
+        Core.Dispose();
+        _relay?.Dispose();
+    }
+
+    /// <summary>What the driver wants to hear of by a vector, for <c>explain</c>.</summary>
+    internal string EventsOf(int vector)
+    {
+        lock (Gate)
+        {
+            List<string> events = [];
+            if (_r.ConfigVector == vector) events.Add("configuration");
+            for (int i = 0; i < Queue.Length; i++)
+            {
+                if (Queue[i].Vector == vector) events.Add($"queue {i}");
+            }
+            return events.Count == 0 ? "nothing" : string.Join(", ", events);
+        }
+    }
 
     private void Raise(ushort vector, uint cause)
     {

@@ -10,12 +10,14 @@ internal sealed class ChainWalker(QueueSetup queue, GuestMemory memory)
     private static readonly uint DescriptorSize = (uint)Unsafe.SizeOf<VirtqDesc>();
 
     private readonly HostRange[] _segments = new HostRange[Math.Max(queue.Size, queue.MaxSize)];
+    private ushort _head;
     private int _count, _readable;
     private ulong _readableBytes, _writableBytes;
 
     /// <summary>Reads the chain that starts at <paramref name="head"/>; its buffers stay in this object until the next call.</summary>
     internal QueueFault Walk(ushort head, ref Chain chain)
     {
+        _head = head;
         _count = _readable = 0;
         _readableBytes = _writableBytes = 0;
         QueueFault fault = WalkTable(queue.Descriptors, queue.Size, head, indirect: false);
@@ -48,7 +50,7 @@ internal sealed class ChainWalker(QueueSetup queue, GuestMemory memory)
         if (!queue.Indirect || (flags & VirtqDescFlags.Next) != 0) return QueueFault.IndirectNotAllowed;
         uint entries = descriptor.Len / DescriptorSize;
         if (entries == 0 || entries > VirtqConst.MaxSize || descriptor.Len % DescriptorSize != 0) return QueueFault.BadIndirectTable;
-        return memory.TryRange(descriptor.Addr, descriptor.Len, out HostRange table)
+        return TryPiece(descriptor.Addr, descriptor.Len, write: false, out HostRange table) && table.Length == descriptor.Len
             ? WalkTable(table, entries, 0, indirect: true)
             : QueueFault.BadIndirectTable;
     }
@@ -57,9 +59,8 @@ internal sealed class ChainWalker(QueueSetup queue, GuestMemory memory)
     {
         if (_count == _segments.Length) return QueueFault.ChainTooLong;
         if (!writable && _count != _readable) return QueueFault.WrongOrder;
-        HostRange segment = default;
-        if (descriptor.Len != 0 && !memory.TryRange(descriptor.Addr, descriptor.Len, out segment)) return QueueFault.BufferOutsideRam;
-        _segments[_count++] = segment;
+        QueueFault fault = AppendPieces(descriptor.Addr, descriptor.Len, writable);
+        if (fault != QueueFault.None) return fault;
         if (writable) _writableBytes += descriptor.Len;
         else
         {
@@ -68,5 +69,29 @@ internal sealed class ChainWalker(QueueSetup queue, GuestMemory memory)
         }
         // 2.7.5.2: the bytes of a chain are counted in 32 bits.
         return _readableBytes + _writableBytes > uint.MaxValue ? QueueFault.ChainTooLarge : QueueFault.None;
+    }
+
+    // One piece, but behind an IOMMU, where what is in one piece for the device may be in several for the guest.
+    private QueueFault AppendPieces(ulong address, uint length, bool writable)
+    {
+        HostRange piece = default;
+        uint left = length;
+        do
+        {
+            if (_count == _segments.Length) return QueueFault.ChainTooLong;
+            if (left != 0 && !TryPiece(address, left, writable, out piece)) return QueueFault.BufferOutsideRam;
+            _segments[_count++] = piece;
+            address += piece.Length;
+            left -= (uint)piece.Length;
+        }
+        while (left != 0);
+        return QueueFault.None;
+    }
+
+    private bool TryPiece(ulong address, uint length, bool write, out HostRange piece)
+    {
+        if (queue.Behind is not { } behind) return memory.TryRange(address, length, out piece);
+        queue.Traffic!.Widen(_head, address, length);
+        return behind.TryTranslate(address, length, write, out piece);
     }
 }

@@ -37,6 +37,6 @@ public enum QueueFault : byte
     BadIndirectTable,
     /// <summary>The chain has no room for the device's answer.</summary>
     NoRoomForAnswer,
-    /// <summary>The host's kernel, which serves the queue, found it broken.</summary>
+    /// <summary>The host's kernel, or another process, which serves the queue, found it broken.</summary>
     Backend,
 }

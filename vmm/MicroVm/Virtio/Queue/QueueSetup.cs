@@ -17,12 +17,13 @@ public readonly record struct QueueRequest(uint Size, ulong Descriptors, ulong A
 /// <remarks>Holds all that a backend in the host kernel (vhost) needs as well: size, addresses, kick.</remarks>
 public sealed class QueueSetup
 {
-    private QueueSetup(int index, in QueueRequest request, EventFd kick, ulong features)
+    private QueueSetup(int index, in QueueRequest request, EventFd kick, ulong features, IDeviceMemory? behind)
     {
         Index = index;
         Size = (ushort)request.Size;
         Request = request;
         Kick = kick;
+        (Behind, Traffic) = (behind, behind is null ? null : new QueueTraffic(Size));
         EventIndex = (features & (ulong)VirtioFeatures.RingEventIdx) != 0;
         Indirect = (features & (ulong)VirtioFeatures.RingIndirectDesc) != 0;
     }
@@ -48,6 +49,12 @@ public sealed class QueueSetup
     /// <summary>VIRTIO_F_INDIRECT_DESC was agreed on.</summary>
     public bool Indirect { get; }
 
+    /// <summary>The IOMMU's view of memory, or null where addresses are the guest's physical ones.</summary>
+    internal IDeviceMemory? Behind { get; }
+
+    /// <summary>With an IOMMU: what the queue has on its way.</summary>
+    internal QueueTraffic? Traffic { get; }
+
     internal HostRange Descriptors { get; private set; }
 
     internal HostRange Available { get; private set; }
@@ -69,11 +76,17 @@ public sealed class QueueSetup
     /// <param name="kick">The queue's doorbell.</param>
     /// <param name="setup">The frozen queue.</param>
     public static QueueFault TryCreate(
-        int index, in QueueRequest request, ushort maxSize, ulong features, GuestMemory memory, EventFd kick, out QueueSetup? setup)
+        int index, in QueueRequest request, ushort maxSize, ulong features, GuestMemory memory, EventFd kick, out QueueSetup? setup) =>
+        TryCreate(index, request, maxSize, features, memory, null, kick, out setup);
+
+    internal static QueueFault TryCreate(
+        int index, in QueueRequest request, ushort maxSize, ulong features, GuestMemory memory, IDeviceMemory? behind, EventFd kick, out QueueSetup? setup)
     {
         setup = null;
         if (request.Size > maxSize || !BitOperations.IsPow2(request.Size)) return QueueFault.BadSize;
-        QueueSetup made = new(index, request, kick, features) { MaxSize = maxSize };
+        QueueSetup made = new(index, request, kick, features, behind) { MaxSize = maxSize };
+        // From before its rings are looked up: a mapping that ends later is seen to be a ring's.
+        if (made.Traffic is { } traffic) behind!.Watch(traffic);
         QueueFault fault = made.Locate(memory);
         if (fault == QueueFault.None) setup = made;
         return fault;
@@ -87,8 +100,8 @@ public sealed class QueueSetup
         if (Request.Descriptors == 0 || Request.Available == 0 || Request.Used == 0) return QueueFault.NoAddress;
         if (Request.Descriptors % VirtqConst.DescAlign != 0 || Request.Available % VirtqConst.AvailAlign != 0 || Request.Used % VirtqConst.UsedAlign != 0)
             return QueueFault.Misaligned;
-        if (!memory.TryRange(Request.Descriptors, descriptors, out HostRange d) || !memory.TryRange(Request.Available, available, out HostRange a)
-            || !memory.TryRange(Request.Used, used, out HostRange u))
+        if (!TryRing(memory, 0, Request.Descriptors, descriptors, write: false, out HostRange d) || !TryRing(memory, 1, Request.Available, available, write: false, out HostRange a)
+            || !TryRing(memory, 2, Request.Used, used, write: true, out HostRange u))
             return QueueFault.RingOutsideRam;
         if (Overlap(Request.Used, used, Request.Descriptors, descriptors) || Overlap(Request.Used, used, Request.Available, available))
             return QueueFault.RingsOverlap;
@@ -96,6 +109,14 @@ public sealed class QueueSetup
         return QueueFault.None;
     }
 
-    // Both lie in RAM, so that no sum wraps.
+    // A ring is one piece of RAM, behind an IOMMU too: with 256 entries at most none of the three is longer than a page, and drivers do not split them.
+    private bool TryRing(GuestMemory memory, int ring, ulong address, ulong length, bool write, out HostRange range)
+    {
+        if (Behind is null) return memory.TryRange(address, length, out range);
+        Traffic!.SetRing(ring, address, length);
+        return Behind.TryTranslate(address, length, write, out range) && range.Length == length;
+    }
+
+    // Both lie in RAM or are mapped, so that no sum wraps.
     private static bool Overlap(ulong a, ulong aLength, ulong b, ulong bLength) => a < b + bLength && b < a + aLength;
 }

@@ -10,6 +10,7 @@ namespace MicroVm.Virtio.Queue;
 public sealed class Virtqueue
 {
     private readonly QueueSetup _setup;
+    private readonly GuestMemory _memory;
     private readonly ChainWalker _walker;
     private readonly HostRange _available, _used;
     private readonly int _mask;
@@ -18,11 +19,12 @@ public sealed class Virtqueue
     // A bit for each head that the driver made available and that was not used yet.
     private readonly ulong[] _owned;
     private ushort _fetched, _next, _usedIndex, _signalled;
+    private int _removals;
 
     /// <summary>Starts at index 0 of both rings.</summary>
     public Virtqueue(QueueSetup setup, GuestMemory memory)
     {
-        _setup = setup;
+        (_setup, _memory) = (setup, memory);
         _walker = new ChainWalker(setup, memory);
         _available = setup.Available;
         _used = setup.Used;
@@ -44,14 +46,20 @@ public sealed class Virtqueue
     public bool TryPop(out Chain chain)
     {
         chain = default;
-        if (Fault != QueueFault.None || (_next == _fetched && !Fetch())) return false;
-        QueueFault fault = _walker.Walk(_heads[_next & _mask], ref chain);
-        _next++;
-        return fault == QueueFault.None || Break(fault);
+        if (Fault != QueueFault.None || IsRevoked() || (_next == _fetched && !Fetch())) return false;
+        ushort head = _heads[_next++ & _mask];
+        QueueFault fault = _walker.Walk(head, ref chain);
+        if (fault == QueueFault.None) return true;
+        _setup.Traffic?.End(head);
+        return Break(fault);
     }
 
     /// <summary>Puts the chain of the last <see cref="TryPop"/> back, which was not served: the next one gives it again, read anew.</summary>
-    public void UndoPop() => _next--;
+    public void UndoPop()
+    {
+        _next--;
+        _setup.Traffic?.End(_heads[_next & _mask]);
+    }
 
     /// <summary>Gives a chain back to the driver and publishes it.</summary>
     /// <param name="head">The chain.</param>
@@ -65,7 +73,8 @@ public sealed class Virtqueue
     /// <summary>Gives a chain back, for the driver to see after <see cref="Publish"/>: several that belong together appear at once.</summary>
     public void Put(ushort head, uint written)
     {
-        if (Fault != QueueFault.None) return;
+        _setup.Traffic?.End(head);
+        if (Fault != QueueFault.None || IsRevoked()) return;
         _owned[head >> 6] &= ~(1UL << (head & 63));
         ulong offset = VirtqConst.RingEntries + (ulong)(_usedIndex & _mask) * (ulong)Unsafe.SizeOf<VirtqUsedElem>();
         _used.Store(offset, new VirtqUsedElem { Id = head, Len = written });
@@ -115,6 +124,15 @@ public sealed class Virtqueue
     {
         if (Fault == QueueFault.None) Fault = fault;
         return false;
+    }
+
+    // While the device runs a ring may lose its mapping behind an IOMMU, or its memory, which the guest gives back.
+    private bool IsRevoked() => (_setup.Traffic is { Revoked: true } || _removals != _memory.Removals && IsGone()) && !Break(QueueFault.RingOutsideRam);
+
+    private bool IsGone()
+    {
+        _removals = _memory.Removals;
+        return !_memory.Holds(_setup.Descriptors) || !_memory.Holds(_available) || !_memory.Holds(_used);
     }
 
     // Copies all new entries of the available ring, so that two equal ones are seen before either is worked on.

@@ -11,6 +11,8 @@ public sealed class VirtioRngDevice(EventLoop loop) : VirtioDevice("virtio-rng",
     private readonly RngRequests _requests = new();
     private QueueService? _active;
 
+    internal override bool UsesQueuesOnly => true;
+
     /// <inheritdoc/>
     public override void Activate(in ActivationContext context)
     {

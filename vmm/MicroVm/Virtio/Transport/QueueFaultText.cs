@@ -23,7 +23,7 @@ internal static class QueueFaultText
         QueueFault.IndirectNotAllowed => "indirect descriptor where none may be",
         QueueFault.BadIndirectTable => "indirect table is not one",
         QueueFault.NoRoomForAnswer => "chain without room for the answer",
-        QueueFault.Backend => "the kernel's backend found a queue broken",
+        QueueFault.Backend => "the backend found a queue broken",
         _ => "queue is broken",
     };
 }

@@ -7,7 +7,7 @@ namespace MicroVm.Virtio.Transport;
 /// <summary>What comes from the device and from the host, on any thread.</summary>
 internal sealed partial class TransportCore
 {
-    private const uint PendingConfig = 1, PendingBroken = 2;
+    private const uint PendingConfig = 1, PendingBroken = 2, PendingRefresh = 4;
 
     private uint _pending;
     // 1 while a vCPU, under the gate, may wait for the device's threads; they must then not wait for the gate.
@@ -24,11 +24,17 @@ internal sealed partial class TransportCore
     public void ConfigChanged() => Post(PendingConfig);
 
     /// <inheritdoc/>
+    public void ConfigRefreshed() => Post(PendingRefresh);
+
+    /// <inheritdoc/>
     public void QueueBroken(int queue, QueueFault fault)
     {
         _errors.Report(_device.Name, _slot, QueueFaultText.Of(fault), "queue", (uint)queue);
         Post(PendingBroken);
     }
+
+    /// <inheritdoc/>
+    public void GuestError(string what, string place, ulong number) => _errors.Report(_device.Name, _slot, what, place, number);
 
     // Applies it under the gate, or leaves it to the vCPU that is in a transition. Either this thread sees the transition's end,
     // or the vCPU sees the bit: both sides write, fence and read in opposite order.
@@ -62,9 +68,9 @@ internal sealed partial class TransportCore
     private void ApplyPending()
     {
         uint pending = Interlocked.Exchange(ref _pending, 0);
-        if ((pending & PendingConfig) != 0) RefreshConfig();
+        if ((pending & (PendingConfig | PendingRefresh)) != 0) RefreshConfig();
         if ((pending & PendingBroken) != 0) _registers.Status |= VirtioStatus.NeedsReset;
-        _announceConfig |= pending != 0;
+        _announceConfig |= (pending & ~PendingRefresh) != 0;
         _registers.Publish();
         // A driver that reads the configuration before it is ready hears of a change as soon as it is.
         if (!_announceConfig || (_registers.Status & VirtioStatus.DriverOk) == 0) return;

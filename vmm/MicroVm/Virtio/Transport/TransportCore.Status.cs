@@ -41,9 +41,11 @@ internal sealed partial class TransportCore
 
     private bool FeaturesAreAcceptable()
     {
-        ulong strange = _accepted & ~_device.Features;
+        ulong strange = _accepted & ~Offered;
         if (strange != 0) _errors.Report(_device.Name, _slot, "driver accepts features that were not offered", "bits", strange);
-        return strange == 0 && (_accepted & (ulong)VirtioFeatures.Version1) != 0;
+        // A driver that knows nothing of the IOMMU would give addresses that mean something else.
+        ulong needed = (ulong)VirtioFeatures.Version1 | (Behind is null ? 0 : (ulong)VirtioFeatures.AccessPlatform);
+        return strange == 0 && (_accepted & needed) == needed;
     }
 
     private void ActivateDevice()
@@ -72,6 +74,7 @@ internal sealed partial class TransportCore
     {
         BeginTransition();
         _device.Reset();
+        Behind?.Forget();
         _active = false;
         Interlocked.Or(ref _pending, PendingBroken);
         EndTransition();
@@ -85,7 +88,7 @@ internal sealed partial class TransportCore
         for (int i = 0; i < queues.Length; i++)
         {
             if (_registers.Ready(i) is not { } request) continue;
-            QueueFault fault = QueueSetup.TryCreate(i, request, _device.QueueSizes[i], _accepted, _memory, _kicks[i], out queues[i]);
+            QueueFault fault = QueueSetup.TryCreate(i, request, _device.QueueSizes[i], _accepted, _memory, Behind, _kicks[i], out queues[i]);
             if (fault == QueueFault.None) continue;
             QueueBroken(i, fault);
             return null;
@@ -97,10 +100,11 @@ internal sealed partial class TransportCore
     {
         BeginTransition();
         _device.Reset();
+        Behind?.Forget();
         _active = false;
         EndTransition();
         // What the last activation had to say is void, what the host changed in the configuration is not.
-        if ((Interlocked.Exchange(ref _pending, 0) & PendingConfig) != 0) RefreshConfig();
+        if ((Interlocked.Exchange(ref _pending, 0) & (PendingConfig | PendingRefresh)) != 0) RefreshConfig();
         _announceConfig = false;
         _accepted = 0;
         _registers.ResetAll();

@@ -34,6 +34,22 @@ internal sealed partial class TransportCore : IVirtioTransport, IDisposable
 
     internal VirtioDevice Device => _device;
 
+    /// <summary>The IOMMU's view of memory where the device is behind one; set when it is made.</summary>
+    internal IDeviceMemory? Behind { get; init; }
+
+    private ulong Offered => _device.Features | (Behind is null ? 0 : (ulong)VirtioFeatures.AccessPlatform);
+
+    /// <summary>The device's status and what the driver wrote for each queue, null for one that it did not set up: one moment's, for <c>explain</c>.</summary>
+    internal (VirtioStatus Status, QueueRequest?[] Queues) Look()
+    {
+        lock (_registers.Gate)
+        {
+            QueueRequest?[] queues = new QueueRequest?[_kicks.Length];
+            for (int i = 0; i < queues.Length; i++) queues[i] = _registers.Ready(i);
+            return (_registers.Status, queues);
+        }
+    }
+
     /// <summary>Features that the driver accepted so far.</summary>
     internal ulong Accepted => _accepted;
 
@@ -64,7 +80,7 @@ internal sealed partial class TransportCore : IVirtioTransport, IDisposable
     }
 
     /// <summary>The offered features that a selector chooses.</summary>
-    internal uint OfferedFeatures(uint selector) => selector <= 1 ? (uint)(_device.Features >> (int)(32 * selector)) : 0;
+    internal uint OfferedFeatures(uint selector) => selector <= 1 ? (uint)(Offered >> (int)(32 * selector)) : 0;
 
     /// <summary>The accepted features that a selector chooses.</summary>
     internal uint AcceptedFeatures(uint selector) => selector <= 1 ? (uint)(_accepted >> (int)(32 * selector)) : 0;

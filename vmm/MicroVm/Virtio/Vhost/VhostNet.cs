@@ -1,19 +1,21 @@
 using MicroVm.Devices;
 using MicroVm.Events;
 using MicroVm.Kvm;
+using MicroVm.Virtio.Net;
 using MicroVm.Virtio.Queue;
 
 namespace MicroVm.Virtio.Vhost;
 
-/// <summary>The data queues of a network device in the host's kernel. Doorbell, ring, tap and interrupt are connected there; this process is not involved until the reset.</summary>
+/// <summary>A pair of data queues of a network device in the host's kernel. Doorbell, ring, tap and interrupt are connected there; this process is not involved until the reset.</summary>
 internal sealed class VhostNet : IDisposable, IEventHandler
 {
     private readonly VhostBackend _backend = VhostBackend.Open("/dev/vhost-net", "vhost_net");
-    private readonly HostTap _tap;
+    private readonly INetEnd _end;
+    private readonly int _first;
     private readonly EventFd _broken = new();
     private Running? _running;
 
-    internal VhostNet(HostTap tap) => _tap = tap;
+    internal VhostNet(INetEnd end, int pair) => (_end, _first) = (end, 2 * pair);
 
     /// <summary>Of the features of a device those that this backend serves as well.</summary>
     internal ulong Restrict(ulong offered)
@@ -23,7 +25,7 @@ internal sealed class VhostNet : IDisposable, IEventHandler
         return offered & ~(rings & ~_backend.Features);
     }
 
-    /// <summary>Starts the queues that the driver set up. The loop hears of a broken ring; of a tap that is gone nobody hears (decision 0050).</summary>
+    /// <summary>Starts the queues that the driver set up. The loop hears of a broken ring.</summary>
     internal void Start(in ActivationContext context, IVirtioTransport transport, EventLoop loop)
     {
         _backend.Prepare(context.Memory, context.Features & _backend.Features);
@@ -32,9 +34,9 @@ internal sealed class VhostNet : IDisposable, IEventHandler
         loop.Add(_broken.Fd, this);
         foreach (int index in (ReadOnlySpan<int>)[VirtioNet.ReceiveQueue, VirtioNet.TransmitQueue])
         {
-            if (context.Queues[index] is not { } queue) continue;
-            _backend.SetQueue(index, queue, transport.CallEvent(index), _broken);
-            _backend.SetNetBackend(index, _tap.Fd);
+            if (context.Queues[_first + index] is not { } queue) continue;
+            _backend.SetQueue(index, queue, transport.CallEvent(_first + index), _broken);
+            _backend.SetNetBackend(index, _end.Fd);
         }
     }
 
@@ -45,6 +47,7 @@ internal sealed class VhostNet : IDisposable, IEventHandler
         running.Loop.Remove(_broken.Fd);
         _backend.StopNet(VirtioNet.ReceiveQueue);
         _backend.StopNet(VirtioNet.TransmitQueue);
+        _backend.Forget();
         _running = null;
     }
 
@@ -52,7 +55,7 @@ internal sealed class VhostNet : IDisposable, IEventHandler
     {
         if (_running is not { } running) return;
         _ = _broken.Drain();
-        running.Transport.QueueBroken(VirtioNet.TransmitQueue, QueueFault.Backend);
+        running.Transport.QueueBroken(_first + VirtioNet.TransmitQueue, QueueFault.Backend);
     }
 
     public void Dispose()

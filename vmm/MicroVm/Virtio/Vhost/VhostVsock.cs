@@ -43,6 +43,7 @@ internal sealed class VhostVsock : IDisposable, IEventHandler
         _backend.SetRunning(false);
         _ = _backend.ReleaseQueue(VirtioVsock.ReceiveQueue);
         _ = _backend.ReleaseQueue(VirtioVsock.TransmitQueue);
+        _backend.Forget();
         _running = null;
     }
 

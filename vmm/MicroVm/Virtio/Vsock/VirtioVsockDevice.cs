@@ -33,6 +33,8 @@ public sealed class VirtioVsockDevice : VirtioDevice
     /// <summary>Connections that are open.</summary>
     internal int Connections => _active?.Count ?? 0;
 
+    internal override bool UsesQueuesOnly => _vhost is null;
+
     /// <inheritdoc/>
     public override void Activate(in ActivationContext context)
     {

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Text;
 using MicroVm.Kvm;
 
 namespace MicroVm.Virtio.Vsock;
@@ -19,7 +18,7 @@ internal sealed class VsockHost : IDisposable
 
     internal static VsockHost Listen(string path)
     {
-        if (path.Length == 0 || path.Contains('\0') || Encoding.UTF8.GetByteCount(path) > HostSocket.MaxPath - SuffixLength)
+        if (!HostSocket.IsPath(path, SuffixLength))
             throw MicroVmException.Usage("not a path for a socket", $"socket={path}", $"Give one of at most {HostSocket.MaxPath - SuffixLength} bytes");
         int fd = HostSocket.Listen(path);
         if (fd >= 0) return new VsockHost(path, fd);

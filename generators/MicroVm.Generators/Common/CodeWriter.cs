@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 
-namespace MicroVm.Generators.Registers.Emit;
+namespace MicroVm.Generators.Common;
 
 /// <summary>Indented text with LF line ends; nothing in it depends on culture, machine or time.</summary>
 internal sealed class CodeWriter
@@ -39,6 +39,18 @@ internal sealed class CodeWriter
     public void Summary(string text)
     {
         if (text.Length > 0) Line("/// <summary>" + Xml(text) + (text[text.Length - 1] is '.' or '!' or '?' ? "" : ".") + "</summary>");
+    }
+
+    /// <summary>Bytes of a collection expression, 16 to a line.</summary>
+    public void Bytes(EquatableArray<byte> bytes, int from, int to)
+    {
+        for (int i = from; i < to; i += 16)
+        {
+            int end = Math.Min(i + 16, to);
+            var line = new StringBuilder("    ");
+            for (int j = i; j < end; j++) line.Append("0x").Append(bytes[j].ToString("X2", CultureInfo.InvariantCulture)).Append(j + 1 < end ? ", " : ",");
+            Line(line.ToString());
+        }
     }
 
     public static string Xml(string text) => text.Replace("&", "&amp;").Replace("<", "&lt;").Replace(">", "&gt;");

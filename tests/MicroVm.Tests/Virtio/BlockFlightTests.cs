@@ -1,0 +1,187 @@
+using MicroVm.Devices;
+using MicroVm.Events;
+using MicroVm.Kvm;
+using MicroVm.Virtio;
+using MicroVm.Virtio.Block;
+using MicroVm.Virtio.Queue;
+using Xunit;
+
+namespace MicroVm.Tests.Virtio;
+
+/// <summary>Requests that are under way in the host's kernel, for as long as the test likes: the image is the reading end of a pipe.</summary>
+public sealed class BlockFlightTests
+{
+    private const uint Size = 256;
+
+    [Fact]
+    public void Q14_reset_with_256_in_flight_answers_none_of_them_and_touches_no_memory_afterwards()
+    {
+        using PipeGuest guest = new();
+        GuestQueue old = guest.Driver.Start(Size).Queues[0];
+        for (ushort i = 0; i < Size; i++) guest.Read(old, i);
+        old.Publish();
+        old.Kick();
+        Assert.True(guest.AllBegun());
+        Assert.Equal(0, old.UsedIndex);
+
+        guest.Driver.Reset();
+        old.Bytes(BlockGuest.DataAt, 512).Clear();
+        guest.Feed(64);
+        GuestQueue queue = guest.Driver.Start(32).Queues[0];
+        Thread.Sleep(20);
+        Assert.Equal((0, 0), (old.UsedIndex, queue.UsedIndex));
+        Assert.Equal(-1, queue.Bytes(BlockGuest.DataAt, 512).IndexOfAnyExcept((byte)0));
+
+        // The new queue is served, and by its own requests alone.
+        for (ushort i = 0; i < 32; i++) guest.Read(queue, i);
+        queue.Publish();
+        queue.Kick();
+        bool[] seen = new bool[32];
+        for (int i = 0; i < 32; i++)
+        {
+            VirtqUsedElem used = queue.Wait()!.Value;
+            Assert.False(seen[used.Id]);
+            seen[used.Id] = true;
+        }
+        Assert.False(guest.Driver.NeedsReset);
+    }
+
+    [Fact]
+    public void Q14_reset_at_any_moment_of_much_traffic()
+    {
+        using PipeGuest guest = new();
+        Random random = new(11);
+        for (int life = 0; life < 60; life++)
+        {
+            uint size = 1u << random.Next(0, 9);
+            GuestQueue queue = guest.Driver.Start(size).Queues[0];
+            uint count = (uint)random.Next(0, (int)size + 1);
+            for (ushort i = 0; i < count; i++) guest.Read(queue, i);
+            queue.Publish();
+            queue.Kick();
+            guest.Feed((uint)random.Next(0, 40));
+            Thread.SpinWait(random.Next(20_000));
+            if (random.Next(2) == 0) guest.Driver.Reset();
+        }
+        guest.Feed(64);
+        GuestQueue last = guest.Driver.Start(8).Queues[0];
+        guest.Read(last, 0);
+        last.Publish();
+        last.Kick();
+        Assert.Equal(513u, last.Wait()!.Value.Len);
+    }
+
+    [Fact]
+    public void Q10_head_that_is_in_flight_breaks_the_queue_when_it_is_offered_again()
+    {
+        using PipeGuest guest = new();
+        GuestQueue queue = guest.Driver.Start(Size).Queues[0];
+        guest.Read(queue, 7);
+        queue.Publish();
+        queue.Kick();
+        Assert.True(guest.AllBegun());
+        guest.Read(queue, 7);
+        queue.Publish();
+        queue.Kick();
+        Assert.True(guest.Driver.WaitForReset());
+        // What was under way ends, and is answered to nobody.
+        guest.Feed(1);
+        Thread.Sleep(20);
+        Assert.Equal(0, queue.UsedIndex);
+        guest.Driver.Reset();
+        queue = guest.Driver.Start(4).Queues[0];
+        guest.Feed(1);
+        guest.Read(queue, 0);
+        queue.Publish();
+        queue.Kick();
+        Assert.NotNull(queue.Wait());
+    }
+
+    [Fact]
+    public void Requests_are_answered_in_the_order_in_which_they_are_done()
+    {
+        using PipeGuest guest = new();
+        GuestQueue queue = guest.Driver.Start(Size).Queues[0];
+        guest.Read(queue, 0);
+        queue.Publish();
+        queue.Kick();
+        Assert.True(guest.AllBegun());
+        // The second one is refused at once, while the first waits for its data.
+        queue.Ram.Store(BlockGuest.HeaderAt + 16, new VirtioBlockHeader { Type = (uint)VirtioBlockType.In, Sector = ulong.MaxValue });
+        queue.DescribeChain(3, null, new(BlockGuest.HeaderAt + 16, 16, false), new(BlockGuest.DataAt, 512, true), new(BlockGuest.StatusAt + 1, 1, true));
+        Assert.Equal(3u, queue.Transact(3)!.Value.Id);
+        guest.Feed(1);
+        Assert.Equal(0u, queue.Wait()!.Value.Id);
+    }
+
+    [Fact]
+    public void Image_that_ends_meanwhile_fails_what_is_in_flight()
+    {
+        using PipeGuest guest = new();
+        GuestQueue queue = guest.Driver.Start(Size).Queues[0];
+        guest.Read(queue, 0);
+        queue.Publish();
+        queue.Kick();
+        Assert.True(guest.AllBegun());
+        guest.Feed(0, then: 100);
+        guest.CloseWriter();
+        Assert.Equal(1u, queue.Wait()!.Value.Len);
+        Assert.Equal((byte)VirtioBlockStatus.IoErr, queue.Bytes(BlockGuest.StatusAt, 1)[0]);
+    }
+
+    /// <summary>A disk whose reads end when the test feeds it.</summary>
+    private sealed class PipeGuest : IDisposable
+    {
+        private const int SetFlags = 4;
+        private readonly HostPipe _pipe = new();
+
+        internal PipeGuest()
+        {
+            int reader = (int)_pipe.Reader.DangerousGetHandle();
+            _pipe.Reader.SetHandleAsInvalid();
+            // What does not fit is not fed.
+            _ = Libc.fcntl((int)_pipe.Writer.DangerousGetHandle(), SetFlags, Libc.O_NONBLOCK);
+            HostFileStatus status = new(HostFileKind.BlockDevice, 1 << 20, 0, 0, 0, 0, 0, 0);
+            FileBackend file = new(HostFile.FromDescriptor(reader), status, "pipe", readOnly: false, serial: null);
+            Driver = new GuestDriver(new VirtioBlockDevice(file, new DiskOptions("pipe") { Engine = DiskEngine.IoUring }));
+        }
+
+        internal GuestDriver Driver { get; }
+
+        /// <summary>Offers a read of a sector in three descriptors behind an indirect one, so that all heads can be in flight.</summary>
+        internal void Read(GuestQueue queue, ushort head)
+        {
+            ulong table = queue.Data + head * 48u;
+            queue.Ram.Store(BlockGuest.HeaderAt, new VirtioBlockHeader { Type = (uint)VirtioBlockType.In, Sector = 1 });
+            queue.DescribeChain(0, table, new(BlockGuest.HeaderAt, 16, false), new(BlockGuest.DataAt, 512, true), new(BlockGuest.StatusAt, 1, true));
+            queue.Describe(head, table, 48, VirtqDescFlags.Indirect);
+            queue.Offer(head);
+        }
+
+        /// <summary>Whether the device has taken all that was offered, and the kernel with it.</summary>
+        internal bool AllBegun()
+        {
+            GuestQueue queue = Driver.Queues[0];
+            // It asks for the next kick when it has handed over what there was.
+            bool taken = GuestDriver.Eventually(() => queue.Ram.LoadIndex(queue.Used + 4 + queue.Size * 8ul) == queue.Next);
+            Thread.Sleep(5);
+            return taken;
+        }
+
+        internal void Feed(uint sectors, int then = 0)
+        {
+            byte[] bytes = new byte[sectors * 512 + then];
+            Array.Fill(bytes, (byte)0xa5);
+            int done = 0;
+            while (done < bytes.Length && HostIo.Write((int)_pipe.Writer.DangerousGetHandle(), bytes.AsSpan(done)) is var n and > 0) done += n;
+        }
+
+        internal void CloseWriter() => _pipe.Writer.Dispose();
+
+        public void Dispose()
+        {
+            Driver.Dispose();
+            _pipe.Dispose();
+        }
+    }
+}

@@ -1,0 +1,89 @@
+using System.Text;
+using MicroVm.Cli.Arguments;
+using MicroVm.Cli.Control;
+using MicroVm.Cli.Explain;
+using MicroVm.Diagnostics.Explain;
+
+namespace MicroVm.Cli;
+
+/// <summary><c>microvm explain</c>: prints the whole picture of a machine, or the way of an address. A running one is asked over its control socket;
+/// one of flags of <c>run</c> is built as <c>run</c> builds it, and given back without having run.</summary>
+internal static class ExplainCommand
+{
+    internal static int Execute(string[] args)
+    {
+        ExplainSettings settings = new();
+        if (!TakeOwn(args, settings, out List<string> rest))
+        {
+            Output.Out(HelpText.Explain());
+            return ExitCodes.Success;
+        }
+        if (rest.Count == 0) throw MicroVmException.Usage("nothing to explain", "microvm explain", "Give a running machine, microvm explain NAME, or the flags of 'microvm run'");
+        if (rest[0].StartsWith("--", StringComparison.Ordinal)) return Built(rest, settings);
+        if (rest.Count > 1) throw MicroVmException.Usage("unexpected argument", rest[1], "Give one machine and flags of 'microvm explain --help'");
+        return Show(rest[0], settings, request => CtlCommand.Ask(rest[0], new ControlRequest { Command = "explain", Arguments = request.Words }));
+    }
+
+    private static int Built(List<string> rest, ExplainSettings settings)
+    {
+        RunSettings run = new();
+        if (!RunOptions.Parse(["explain", .. rest], run)) return ExitCodes.Success;
+        // What would be written to is not opened, and nothing is left behind.
+        MachineOptions options = run.ToOptions() with { Trace = null, KernelCache = false };
+        options = options with { Serial = Quiet(options.Serial), Console = Quiet(options.Console) };
+        using Machine machine = Machine.Create(options);
+        return Show(run.Name is null ? "a machine that has not started" : Path.GetFileNameWithoutExtension(run.Name), settings,
+            request => new ControlAnswer { Ok = true, Result = PictureJson.Of(request.Ask(machine)) });
+    }
+
+    private static ConsoleEndpoint Quiet(ConsoleEndpoint endpoint) => endpoint == ConsoleEndpoint.None ? endpoint : ConsoleEndpoint.Descriptors(-1, -1);
+
+    private static int Show(string title, ExplainSettings settings, Func<ExplainRequest, ControlAnswer> ask)
+    {
+        ControlAnswer answer = ask(settings.Request);
+        if (!answer.Ok) return CtlCommand.Refused(answer);
+        object result = answer.Result ?? new Diagnostics.JsonMap();
+        if (settings.Json)
+        {
+            Output.Out(CtlCommand.Json(result));
+            return ExitCodes.Success;
+        }
+        List<Section> picture = PictureJson.Read(result);
+        if (settings.Space == ExplainRequest.AmlTables)
+            Output.Out(Disassembly.TryMake(picture) ?? throw MicroVmException.Host("there is no iasl on this host", "--aml", "Install it: apt install acpica-tools"));
+        else if (settings.Html is { } path) WritePage(path, title, picture, settings, ask);
+        else Output.Out(PictureText.Of(picture));
+        return ExitCodes.Success;
+    }
+
+    private static void WritePage(string path, string title, List<Section> picture, ExplainSettings settings, Func<ExplainRequest, ControlAnswer> ask)
+    {
+        // The page of an address has no place for it.
+        ControlAnswer? aml = settings.Space is null ? ask(settings.Request with { Space = ExplainRequest.AmlTables }) : null;
+        string? disassembly = aml?.Result is { } tables ? Disassembly.TryMake(PictureJson.Read(tables)) : null;
+        byte[] page = Encoding.UTF8.GetBytes(HtmlPage.Of(title, picture, disassembly));
+        using Kvm.HostFile file = Kvm.HostFile.TryOpen(path, Kvm.Libc.O_WRONLY | Kvm.Libc.O_CREAT | Kvm.Libc.O_TRUNC, out int error, mode: 0x1a4 /* 0644 */)
+            ?? throw MicroVmException.Refused(FailureKind.Host, "cannot make the page", path, error, "Give a path in a folder that can be written");
+        if (file.Write(page, 0) != page.Length) throw MicroVmException.Host("cannot write the page", path, "See whether its disk is full");
+    }
+
+    // Takes the flags of this command out of the words; false if help was asked for.
+    private static bool TakeOwn(string[] args, ExplainSettings settings, out List<string> rest)
+    {
+        rest = [];
+        for (int i = 1; i < args.Length; i++)
+        {
+            if (args[i] is "--help" or "-h") return false;
+            string name = args[i].StartsWith("--", StringComparison.Ordinal) ? args[i][2..].Split('=')[0] : "";
+            if (ArgumentParser.Find(ExplainSettings.Options, name) is not { } option)
+            {
+                rest.Add(args[i]);
+                continue;
+            }
+            bool two = !option.IsSwitch && !args[i].Contains('=', StringComparison.Ordinal) && i + 1 < args.Length;
+            string[] words = two ? [args[i], args[++i]] : [args[i]];
+            foreach ((Option<ExplainSettings> own, OptionValue value) in ArgumentParser.Parse("explain", words, 0, ExplainSettings.Options)!) own.Set(settings, value);
+        }
+        return true;
+    }
+}

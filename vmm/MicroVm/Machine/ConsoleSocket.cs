@@ -1,0 +1,125 @@
+using MicroVm.Events;
+using MicroVm.Kvm;
+
+namespace MicroVm;
+
+/// <summary>A host's end that listens at a path for one client at a time; the next one waits until it has gone. What the guest writes while nobody is there is dropped and counted.</summary>
+/// <remarks>Lock order: this one is taken before the ring's.</remarks>
+internal sealed class ConsoleSocket : IOutputSink, IInputSource, IDisposable
+{
+    private const int OwnersOnly = 0x180 /* 0600 */, StackBytes = 128 << 10, LastWordsMilliseconds = 200;
+
+    private readonly string _path, _name;
+    private readonly int _listener;
+    private readonly EventFd _stop = new(), _gone = new();
+    private readonly Lock _lock = new();
+    private OutputPump? _output;
+    private InputPump? _input;
+    private Thread? _thread;
+    private long _dropped;
+
+    /// <summary>Listens; the socket is its owner's alone (0600).</summary>
+    /// <exception cref="MicroVmException">It is no path for a socket, something is there, or the host refused.</exception>
+    internal ConsoleSocket(string path, string name)
+    {
+        (_path, _name) = (path, name);
+        bool possible = HostSocket.IsPath(path);
+        _listener = possible ? HostSocket.Listen(path, OwnersOnly) : -Libc.EINVAL;
+        if (_listener >= 0) return;
+        _stop.Dispose();
+        _gone.Dispose();
+        if (!possible) throw MicroVmException.Usage("not a path for a socket", $"socket={path}", $"Give one of at most {HostSocket.MaxPath} bytes");
+        throw MicroVmException.Refused(FailureKind.Host, "cannot listen for a console's client", $"socket={path}", -_listener,
+            -_listener == Libc.EADDRINUSE ? "Another machine listens there, or it is no socket of yours: give another path or remove it" : "Check the folder and its permissions");
+    }
+
+    /// <summary>Bytes that never reached a client.</summary>
+    internal long Dropped
+    {
+        get { lock (_lock) return _dropped + (_output?.Dropped ?? 0); }
+    }
+
+    /// <summary>Takes what clients send; before <see cref="Start"/>.</summary>
+    internal IInputSink? Sink { private get; set; }
+
+    /// <summary>Hears of clients that come (true) and go, on this socket's thread.</summary>
+    internal Action<bool>? Opened { private get; set; }
+
+    /// <summary>Lets clients in.</summary>
+    internal void Start() => _thread = HostThread.Start(Run, _name, StackBytes);
+
+    /// <inheritdoc/>
+    public void Write(ReadOnlySpan<byte> bytes)
+    {
+        lock (_lock)
+        {
+            if (_output is null) _dropped += bytes.Length;
+            else _output.Write(bytes);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Resume()
+    {
+        lock (_lock) _input?.Resume();
+    }
+
+    /// <inheritdoc/>
+    public bool TryFlush(TimeSpan timeout)
+    {
+        OutputPump? output;
+        lock (_lock) output = _output;
+        return output?.TryFlush(timeout) ?? false;
+    }
+
+    public void Dispose()
+    {
+        _stop.Signal();
+        _thread?.Join();
+        HostSocket.Close(_listener);
+        HostSocket.Remove(_path);
+        _stop.Dispose();
+        _gone.Dispose();
+    }
+
+    private void Run()
+    {
+        while (true)
+        {
+            HostIo.WaitEither(_listener, Libc.EPOLLIN, _stop.Fd, Libc.EPOLLIN, out bool called, out bool stopped);
+            if (stopped) return;
+            int client = called ? HostSocket.Accept(_listener) : -Libc.EAGAIN;
+            // No descriptors left: the listener stays ready, and would be asked for ever.
+            if (client is -Libc.EMFILE or -Libc.ENFILE) Thread.Sleep(100);
+            if (client < 0) continue;
+            Serve(client);
+            HostSocket.Close(client);
+        }
+    }
+
+    private void Serve(int client)
+    {
+        using OutputPump output = new(client, _name);
+        using InputPump? input = Sink is null ? null : new InputPump(client, Sink, _name + "-in", _gone.Signal);
+        _ = _gone.Drain();
+        lock (_lock) (_output, _input) = (output, input);
+        try
+        {
+            input?.Start();
+            Opened?.Invoke(true);
+            HostIo.WaitEither(_gone.Fd, Libc.EPOLLIN, _stop.Fd, Libc.EPOLLIN, out _, out bool stopped);
+            Opened?.Invoke(false);
+            // One that has only ended its own side still reads.
+            if (!stopped) _ = output.TryFlush(TimeSpan.FromMilliseconds(LastWordsMilliseconds));
+        }
+        catch (MicroVmException)
+        {
+            // The host gives no thread: the client is sent away.
+        }
+        lock (_lock)
+        {
+            (_output, _input) = (null, null);
+            _dropped += output.Dropped;
+        }
+    }
+}
