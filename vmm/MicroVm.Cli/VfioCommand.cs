@@ -61,10 +61,10 @@ internal static class VfioCommand
     internal static string Table(IReadOnlyList<HostFunction> all)
     {
         StringBuilder text = new();
-        text.Append($"{"address",-14}{"group",-7}{"id",-11}{"class",-8}{"driver",-14}iommu\n");
+        text.Append($"{"address",-14}{"group",-7}{"id",-11}{"class",-8}{"driver",-14}{"iommu",-8}cdev\n");
         foreach (HostFunction f in all)
         {
-            text.Append($"{f.Address,-14}{f.Group?.ToString() ?? "-",-7}{$"{f.Vendor:x4}:{f.Device:x4}",-11}{f.Class,-8:x6}{f.Driver ?? "-",-14}{f.Iommu ?? "-"}\n");
+            text.Append($"{f.Address,-14}{f.Group?.ToString() ?? "-",-7}{$"{f.Vendor:x4}:{f.Device:x4}",-11}{f.Class,-8:x6}{f.Driver ?? "-",-14}{f.Iommu ?? "-",-8}{Path.GetFileName(f.Cdev) ?? "-"}\n");
         }
         return text.ToString();
     }
@@ -81,6 +81,7 @@ internal static class VfioCommand
             ["driver"] = f.Driver,
             ["group"] = f.Group,
             ["iommu"] = f.Iommu,
+            ["cdev"] = f.Cdev,
         })),
     };
 

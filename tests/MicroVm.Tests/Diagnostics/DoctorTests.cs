@@ -74,6 +74,31 @@ public sealed class DoctorTests : IDisposable
         Assert.Equal((DoctorStatus.Ok, "2"), (Finding("iommu").Status, Finding("iommu").Value));
     }
 
+    [Fact]
+    public void Iommufd_needs_its_file_and_files_of_devices()
+    {
+        Assert.Equal(DoctorStatus.Missing, Finding("iommufd").Status);
+        Write("dev/iommu", "");
+        Assert.Equal((DoctorStatus.Ok, "0"), (Finding("iommufd").Status, Finding("iommufd").Value));
+        // A device is bound, and the kernel has made no file for it.
+        Directory.CreateDirectory(Path.Combine(_root, "sys/class/vfio-dev/vfio0"));
+        Assert.Equal(DoctorStatus.Warn, Finding("iommufd").Status);
+        Write("dev/vfio/devices/vfio0", "");
+        Assert.Equal((DoctorStatus.Ok, "1"), (Finding("iommufd").Status, Finding("iommufd").Value));
+    }
+
+    [Theory]
+    [InlineData("vfio_iommu_type1")]
+    [InlineData("iommufd")]
+    public void Interrupts_that_are_not_checked_are_warned_of(string module)
+    {
+        Assert.Equal(DoctorStatus.Ok, Finding("interrupt-remapping").Status);
+        Write("sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts", "N\n");
+        Write($"sys/module/{module}/parameters/allow_unsafe_interrupts", "Y\n");
+        Assert.Equal((DoctorStatus.Warn, "Y"), (Finding("interrupt-remapping").Status, Finding("interrupt-remapping").Value));
+        Assert.Contains(module, Finding("interrupt-remapping").Text, StringComparison.Ordinal);
+    }
+
     private DoctorReport Examine()
     {
         using DoctorHost host = DoctorHost.Fake(_root);

@@ -26,7 +26,7 @@ public sealed class SlotTests : IDisposable
     public SlotTests()
     {
         _all = new HotplugUnits(_guest.Mmio, _guest.Errors);
-        VfioAssignment vfio = new(_loop, _guest.Memory, _guest.Router, _guest.Errors, false, static _ => { }, static _ => { });
+        VfioAssignment vfio = new(_loop, _guest.Vm, _guest.Memory, _guest.Router, _guest.Errors, false, static _ => { }, static _ => { });
         _slots = new PciSlots(_all, _guest.Host, new VirtioFactory(new Lazy<EventLoop>(_loop), new OutputPump(-1, "none"), cpus: 2), vfio, _guest.Memory, _guest.Router);
         _answers = new Thread(Answer) { IsBackground = true };
         _answers.Start();

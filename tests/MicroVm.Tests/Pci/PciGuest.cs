@@ -53,6 +53,8 @@ internal sealed class PciGuest : IDisposable
     /// <summary>Signals of the line that nobody took so far: its pin is masked here.</summary>
     internal ulong TakeLine() => _line.Event.Drain();
 
+    internal KvmVm Vm => _vm;
+
     internal uint SlotsEver => _vm.SlotsEver;
 
     /// <summary>Plugs a virtio device in; at <paramref name="at"/>, or at the next place of bus 0.</summary>

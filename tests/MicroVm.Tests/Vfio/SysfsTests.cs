@@ -1,3 +1,4 @@
+using MicroVm.Kvm;
 using MicroVm.Vfio;
 using Xunit;
 
@@ -109,17 +110,30 @@ public sealed class SysfsTests : IDisposable
     }
 
     [Theory]
-    [InlineData("0000:00:03.0", "0000:00:03.0", null, null)]
-    [InlineData("00:03.0,group=7,container=6", "00:03.0", 7, 6)]
-    [InlineData("00:03.0,container=6", "00:03.0", null, 6)]
-    public void A_device_may_come_with_open_descriptors(string text, string address, int? group, int? container) =>
-        Assert.Equal(new DeviceRequest(address, group, container), DeviceRequest.Parse(text));
+    [InlineData("0000:00:03.0", null, null, null, null, null)]
+    [InlineData("0000:00:03.0,group=7,container=6", false, 7, 6, null, null)]
+    [InlineData("0000:00:03.0,container=6", false, null, 6, null, null)]
+    [InlineData("0000:00:03.0,iommufd=off,group=7", false, 7, null, null, null)]
+    [InlineData("0000:00:03.0,iommufd=on", true, null, null, null, null)]
+    [InlineData("0000:00:03.0,cdev=7", true, null, null, 7, null)]
+    [InlineData("0000:00:03.0,cdev=7,iommufd=1", true, null, null, 7, 1)]
+    public void A_device_may_come_with_its_way_and_with_open_descriptors(string text, bool? iommufd, int? group, int? container, int? cdev, int? file)
+    {
+        DeviceRequest request = DeviceRequest.Parse(text);
+        Assert.Equal((Disk, iommufd, group, container, cdev, file), (request.Address, request.ByIommufd, request.Group, request.Container, request.Cdev, request.Iommufd));
+        Assert.Equal((group ?? container ?? cdev ?? file) is not null, request.HasDescriptors);
+    }
 
     [Theory]
     [InlineData("00:03.0,group=")]
     [InlineData("00:03.0,group=-1")]
     [InlineData("00:03.0,grup=3")]
     [InlineData("00:03.0,")]
+    [InlineData("00:03.0,iommufd")]
+    [InlineData("00:03.0,iommufd=maybe")]
+    [InlineData("00:03.0,iommufd=on,group=7")]
+    [InlineData("00:03.0,iommufd=off,cdev=7")]
+    [InlineData("00:03.0,container=6,cdev=7")]
     public void Other_forms_are_refused_with_the_right_one(string text) =>
         Assert.Contains(DeviceRequest.Form, Assert.Throws<MicroVmException>(() => DeviceRequest.Parse(text)).Message, StringComparison.Ordinal);
 
@@ -136,19 +150,56 @@ public sealed class SysfsTests : IDisposable
     public void Refusals_say_what_to_do()
     {
         HostFunction disk = _pci.Find(Disk);
-        Assert.Contains($"microvm vfio bind {Disk}", Assert.Throws<MicroVmException>(() => VfioRefusals.Check(_pci, [disk], false)).Message, StringComparison.Ordinal);
+        Assert.Contains($"microvm vfio bind {Disk}", Assert.Throws<MicroVmException>(() => VfioRefusals.Check(_pci, [disk])).Message, StringComparison.Ordinal);
         HostFunction bound = disk with { Driver = HostPci.VfioDriver };
-        VfioRefusals.Check(_pci, [bound], false);
-        Assert.Contains("twice", Assert.Throws<MicroVmException>(() => VfioRefusals.Check(_pci, [bound, bound], false)).Message, StringComparison.Ordinal);
+        VfioRefusals.Check(_pci, [bound]);
+        Assert.Contains("twice", Assert.Throws<MicroVmException>(() => VfioRefusals.Check(_pci, [bound, bound])).Message, StringComparison.Ordinal);
         File.WriteAllText(Made("/dev/vfio/noiommu-3"), "");
-        Assert.Contains("no IOMMU", Assert.Throws<MicroVmException>(() => VfioRefusals.Check(_pci, [bound], false)).Message, StringComparison.Ordinal);
+        Assert.Contains("no IOMMU", Assert.Throws<MicroVmException>(() => VfioRefusals.Check(_pci, [bound])).Message, StringComparison.Ordinal);
         File.Delete($"{_root}/dev/vfio/noiommu-3");
         File.WriteAllText(Made("/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts"), "Y\n");
-        Assert.Contains("--unsafe-interrupts", Assert.Throws<MicroVmException>(() => VfioRefusals.Check(_pci, [bound], false)).Message, StringComparison.Ordinal);
-        VfioRefusals.Check(_pci, [bound], true);
+        Assert.Contains("--unsafe-interrupts", Assert.Throws<MicroVmException>(() => VfioRefusals.CheckInterrupts(_pci, iommufd: false)).Message, StringComparison.Ordinal);
+        VfioRefusals.CheckInterrupts(_pci, iommufd: true);
+        File.WriteAllText(Made("/sys/module/iommufd/parameters/allow_unsafe_interrupts"), "Y\n");
+        Assert.Contains("Load iommufd without", Assert.Throws<MicroVmException>(() => VfioRefusals.CheckInterrupts(_pci, iommufd: true)).Message, StringComparison.Ordinal);
         string viable = VfioRefusals.NotViable(bound, [bound, _pci.Find(Other) with { Driver = "e1000e" }]).Message;
         Assert.Contains($"{Other} is bound to e1000e. microvm vfio bind {Other}", viable, StringComparison.Ordinal);
         Assert.Contains("ulimit -l", VfioRefusals.NotMapped(0, 1 << 28, 1 << 28, 12).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void The_file_of_a_device_alone_is_taken_where_it_was_asked_for_or_is_the_only_one()
+    {
+        DeviceRequest any = DeviceRequest.Parse(Disk), on = DeviceRequest.Parse($"{Disk},iommufd=on"), off = DeviceRequest.Parse($"{Disk},iommufd=off");
+        // The kernel knows the device, and makes no file for it alone.
+        string entry = Made($"/sys/devices/pci0000:00/{Disk}/vfio-dev/vfio7/uevent");
+        File.WriteAllText(entry, "");
+        Assert.Null(_pci.Find(Disk).Cdev);
+        Assert.False(any.UsesIommufd(_pci, _pci.Find(Disk)));
+        File.WriteAllText(Path.Combine(Path.GetDirectoryName(entry)!, "dev"), "510:0\n");
+        HostFunction disk = _pci.Find(Disk);
+        Assert.Equal("/dev/vfio/devices/vfio7", disk.Cdev);
+        Assert.Equal((true, true, false), (any.UsesIommufd(_pci, disk), on.UsesIommufd(_pci, disk), off.UsesIommufd(_pci, disk)));
+        File.WriteAllText(Made("/dev/vfio/3"), "");
+        Assert.Equal((false, true, false), (any.UsesIommufd(_pci, disk), on.UsesIommufd(_pci, disk), off.UsesIommufd(_pci, disk)));
+    }
+
+    [Fact]
+    public void Refusals_of_iommufd_say_what_to_do()
+    {
+        HostFunction disk = _pci.Find(Disk) with { Driver = HostPci.VfioDriver, Cdev = "/dev/vfio/devices/vfio7" }, other = _pci.Find(Other);
+        Contains("modprobe iommufd", VfioRefusals.NoIommufd(Libc.ENOENT));
+        Contains("chown USER /dev/iommu", VfioRefusals.NoIommufd(Libc.EACCES));
+        Contains("CONFIG_VFIO_DEVICE_CDEV", VfioRefusals.NoCdev(disk));
+        Contains("chown USER /dev/vfio/devices/vfio7", VfioRefusals.NoCdev(disk, Libc.EACCES));
+        // Alone in its group there is one reason for which it cannot be had.
+        Contains("load iommufd with allow_unsafe_interrupts=1", VfioRefusals.NotBound(disk, [disk], Libc.EPERM));
+        Contains($"microvm vfio bind {Other}", VfioRefusals.NotBound(disk, [disk, other with { Driver = "e1000e" }], Libc.EPERM));
+        Contains("Another machine", VfioRefusals.NotBound(disk, [disk, other], Libc.EPERM));
+        Contains("Another machine", VfioRefusals.NotBound(disk, [disk], Libc.EBUSY));
+        Contains("Another machine", VfioRefusals.NotBound(disk, [disk], Libc.EINVAL));
+
+        static void Contains(string what, MicroVmException refusal) => Assert.Contains(what, refusal.Message, StringComparison.Ordinal);
     }
 
     private VfioBinding Binding => new(_pci, new HostMounts(_root));

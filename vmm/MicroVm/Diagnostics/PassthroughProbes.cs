@@ -4,18 +4,19 @@ namespace MicroVm.Diagnostics;
 internal static class PassthroughProbes
 {
     private const string Group = "Passthrough";
-    private const string GroupsPath = "/sys/kernel/iommu_groups", VfioPath = "/dev/vfio/vfio", Type1 = "vfio_iommu_type1";
+    private const string GroupsPath = "/sys/kernel/iommu_groups", VfioPath = "/dev/vfio/vfio", IommufdPath = "/dev/iommu", ClassPath = "/sys/class/vfio-dev", CdevPath = "/dev/vfio/devices", Type1 = "vfio_iommu_type1";
 
     internal static readonly DoctorProbe[] All =
     [
         new("iommu", Group, Needed: false, Iommu),
         new("vfio", Group, Needed: false, Vfio),
         new("vfio-modules", Group, Needed: false, Modules),
+        new("iommufd", Group, Needed: false, Iommufd),
         new("interrupt-remapping", Group, Needed: false, UnsafeInterrupts),
     ];
 
     /// <summary>A device could be assigned here.</summary>
-    internal static bool Possible(DoctorHost host) => host.CountEntries(GroupsPath) > 0 && host.Exists(VfioPath);
+    internal static bool Possible(DoctorHost host) => host.CountEntries(GroupsPath) > 0 && (host.Exists(VfioPath) || host.Exists(IommufdPath));
 
     private static DoctorFinding Iommu(DoctorHost host)
     {
@@ -38,11 +39,28 @@ internal static class PassthroughProbes
         return DoctorFinding.Missing($"not loaded: {missing}", $"modprobe -a {missing}");
     }
 
+    // The kernel makes the files of devices alone when a driver for passthrough has them: whether it does at all is seen by then.
+    private static DoctorFinding Iommufd(DoctorHost host)
+    {
+        if (!host.Exists(IommufdPath))
+        {
+            return DoctorFinding.Missing($"no {IommufdPath}: devices are assigned by their groups", "modprobe iommufd, where the kernel has it (CONFIG_IOMMUFD; none of Debian 12's has)");
+        }
+        int bound = host.CountEntries(ClassPath), cdevs = host.CountEntries(CdevPath);
+        return bound > 0 && cdevs == 0
+            ? DoctorFinding.Warn($"{IommufdPath} is there, but no file for a device alone: devices are assigned by their groups", "Boot a kernel with CONFIG_VFIO_DEVICE_CDEV", "0")
+            : DoctorFinding.Ok($"{IommufdPath} is there, and {cdevs} devices in {CdevPath}", $"{cdevs}");
+    }
+
     private static DoctorFinding UnsafeInterrupts(DoctorHost host)
     {
-        string? value = host.Line($"/sys/module/{Type1}/parameters/allow_unsafe_interrupts");
-        return value == "Y"
-            ? DoctorFinding.Warn("allow_unsafe_interrupts is on: an assigned device could send any interrupt to the host", $"Load {Type1} without it, on a host with interrupt remapping", value)
-            : DoctorFinding.Ok("demanded of an IOMMU before a device is assigned", value);
+        string? value = null;
+        foreach (string module in new[] { Type1, "iommufd" })
+        {
+            string? setting = host.Line($"/sys/module/{module}/parameters/allow_unsafe_interrupts");
+            if (setting == "Y") return DoctorFinding.Warn($"allow_unsafe_interrupts of {module} is on: an assigned device could send any interrupt to the host", $"Load {module} without it, on a host with interrupt remapping", setting);
+            value ??= setting;
+        }
+        return DoctorFinding.Ok("demanded of an IOMMU before a device is assigned", value);
     }
 }

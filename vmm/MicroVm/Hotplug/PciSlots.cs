@@ -62,12 +62,12 @@ internal sealed class PciSlots
     }
 
     /// <summary>Gives the guest a PCI function of the host and waits until it has taken it.</summary>
-    /// <param name="device">Its address on the host.</param>
+    /// <param name="device">It: <see cref="DeviceRequest"/>.</param>
     /// <param name="limit">How long the guest may take.</param>
     internal PciFunction Assign(string device, TimeSpan limit) => Add(device, null, limit, (address, page) => _vfio.Open(device, address, page, _pci.Line));
 
     /// <summary>Gives the guest functions of the host, which it finds when it starts. Its image is in memory already.</summary>
-    /// <param name="devices">Their addresses on the host; there are slots for all of them.</param>
+    /// <param name="devices">They: <see cref="DeviceRequest"/>; there are slots for all of them.</param>
     internal void AssignAtStart(IReadOnlyList<string> devices)
     {
         foreach (string device in devices)

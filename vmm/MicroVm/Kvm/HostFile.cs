@@ -71,6 +71,14 @@ internal sealed unsafe class HostFile : IDisposable
     /// <summary>Takes over an open descriptor, which is closed with this object.</summary>
     internal static HostFile FromDescriptor(int fd) => new(fd);
 
+    /// <summary>Uses a file that is open; the descriptor is duplicated and stays the caller's. Null and the error number if it is not open.</summary>
+    internal static HostFile? TryDuplicate(int given, out int error)
+    {
+        int fd = Libc.fcntl(given, Libc.F_DUPFD_CLOEXEC, Libc.FirstFreeDescriptor);
+        error = fd < 0 ? Libc.Errno : 0;
+        return fd < 0 ? null : new HostFile(fd);
+    }
+
     /// <summary>Renames inside an open directory, over what was there; 0 or the negated error number.</summary>
     internal int RenameAt(string from, string to)
     {

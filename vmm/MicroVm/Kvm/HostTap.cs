@@ -24,7 +24,7 @@ internal sealed unsafe class HostTap : INetEnd
     private const ushort Tap = 2, NoPacketInfo = 0x1000, VnetHeader = 0x4000, MultiQueue = 0x100, AttachQueue = 0x200, DetachQueue = 0x400;
     private const short InterfaceUp = 1;
     private const int NameSize = 16, FamilyInet = 2, SocketDatagram = 2;
-    private const int FcntlGetFlags = 3, FcntlSetFlags = 4, FcntlDuplicate = 1030;
+    private const int FcntlGetFlags = 3, FcntlSetFlags = 4;
 
     private readonly bool _isTap;
 
@@ -115,7 +115,7 @@ internal sealed unsafe class HostTap : INetEnd
 
     private static HostTap FromDescriptor(int given)
     {
-        int fd = Libc.fcntl(given, FcntlDuplicate, 3);
+        int fd = Libc.fcntl(given, Libc.F_DUPFD_CLOEXEC, Libc.FirstFreeDescriptor);
         if (fd < 0) throw MicroVmException.Usage("not an open descriptor", $"fd={given}: {Libc.Describe(Libc.Errno)}", "Open the tap before this program is started and let it be inherited");
         _ = Libc.fcntl(fd, FcntlSetFlags, Libc.fcntl(fd, FcntlGetFlags, 0) | Libc.O_NONBLOCK);
         Request request = default;

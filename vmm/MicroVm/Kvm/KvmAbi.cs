@@ -10,6 +10,10 @@ internal static class KvmAbi
     internal const nuint GetApiVersion = 0xae00, CreateVm = 0xae01, CheckExtension = 0xae03, GetVcpuMmapSize = 0xae04, GetSupportedCpuid = 0xc008ae05;
     internal const nuint CreateVcpu = 0xae41, SetUserMemoryRegion = 0x4020ae46, SetTssAddress = 0xae47, SetIdentityMapAddress = 0x4008ae48;
     internal const nuint EnableCap = 0x4068aea3, IrqFd = 0x4020ae76, IoEventFd = 0x4040ae79, SetGsiRouting = 0x4008ae6a;
+    internal const nuint CreateDevice = 0xc00caee0, SetDeviceAttribute = 0x4018aee1;
+
+    /// <summary>The device that is told of files of VFIO, its only group of attributes, and what they do.</summary>
+    internal const uint DeviceVfio = 4, VfioFile = 1, VfioFileAdd = 1, VfioFileRemove = 2;
     internal const nuint Run = 0xae80, GetRegs = 0x8090ae81, SetRegs = 0x4090ae82, GetSregs = 0x8138ae83, SetSregs = 0x4138ae84, SetCpuid2 = 0x4008ae90, SetMsrs = 0x4008ae89, SetMpState = 0x4004ae99, Translate = 0xc018ae85;
 
     internal const int CapNrMemslots = 0xa, CapMaxVcpus = 0x42, CapIrqFd = 0x20, CapIoEventFd = 0x24, CapReadonlyMemory = 0x51, CapTscDeadlineTimer = 0x48;
@@ -43,6 +47,21 @@ internal static class KvmAbi
         [FieldOffset(0)] internal uint Cap;
         [FieldOffset(4)] internal uint Flags;
         [FieldOffset(8)] internal ulong Argument0;
+    }
+
+    [StructLayout(LayoutKind.Sequential)]
+    internal struct NewDevice
+    {
+        internal uint Type;
+        internal int Fd;
+        internal uint Flags;
+    }
+
+    [StructLayout(LayoutKind.Sequential)]
+    internal struct DeviceAttribute
+    {
+        internal uint Flags, Group;
+        internal ulong Attribute, Address;
     }
 
     [StructLayout(LayoutKind.Explicit, Size = 32)]

@@ -15,6 +15,7 @@ internal sealed unsafe class KvmVm(int fd, int runSize) : IDisposable
     private readonly Stack<uint> _freeSlots = new();
     private readonly List<MemorySlot> _slotsInUse = [];
     private uint _nextSlot;
+    private int _vfio = -1;
 
     /// <summary>Memory slots that were ever in use at once, for tests.</summary>
     internal uint SlotsEver => _nextSlot;
@@ -97,6 +98,34 @@ internal sealed unsafe class KvmVm(int fd, int runSize) : IDisposable
     /// <summary>Takes it back; the arguments are those of <see cref="AddIoEventFd"/>.</summary>
     internal void RemoveIoEventFd(ulong address, uint length, ulong? match, int eventFd) => IoEventFd(address, length, match, eventFd, KvmAbi.IoEventFdDeassign);
 
+    /// <summary>Tells KVM of an assigned device, by the file of its group or its own. Where the host's IOMMU cannot make DMA snoop the caches, the guest's memory types and WBINVD count from then on
+    /// (Documentation/virt/kvm/devices/vfio.rst). KVM keeps the file open until <see cref="RemoveVfioFile"/>.</summary>
+    internal void AddVfioFile(int file)
+    {
+        if (_vfio < 0)
+        {
+            KvmAbi.NewDevice device = new() { Type = KvmAbi.DeviceVfio };
+            int result = Libc.ioctl(fd, KvmAbi.CreateDevice, &device);
+            // A KVM that is built without VFIO has nothing to be told.
+            if (result < 0 && Libc.Errno == Libc.ENODEV) return;
+            Check(result, "cannot tell KVM of the assigned device", "KVM_CREATE_DEVICE");
+            _vfio = device.Fd;
+        }
+        Check(VfioFile(KvmAbi.VfioFileAdd, file), "cannot tell KVM of the assigned device", "KVM_DEV_VFIO_FILE_ADD");
+    }
+
+    /// <summary>It is assigned no more. After <see cref="Dispose"/> there is nothing to do.</summary>
+    internal void RemoveVfioFile(int file)
+    {
+        if (_vfio >= 0) _ = VfioFile(KvmAbi.VfioFileRemove, file);
+    }
+
+    private int VfioFile(uint action, int file)
+    {
+        KvmAbi.DeviceAttribute attribute = new() { Group = KvmAbi.VfioFile, Attribute = action, Address = (ulong)&file };
+        return Libc.ioctl(_vfio, KvmAbi.SetDeviceAttribute, &attribute);
+    }
+
     private void IoEventFd(ulong address, uint length, ulong? match, int eventFd, uint flags)
     {
         KvmAbi.IoEventFdRequest request = new()
@@ -124,5 +153,10 @@ internal sealed unsafe class KvmVm(int fd, int runSize) : IDisposable
     internal static MicroVmException Failed(string what, string call, string remedy) =>
         MicroVmException.Refused(FailureKind.Host, what, call, Libc.Errno, remedy);
 
-    public void Dispose() => _ = Libc.close(fd);
+    public void Dispose()
+    {
+        if (_vfio >= 0) _ = Libc.close(_vfio);
+        _vfio = -1;
+        _ = Libc.close(fd);
+    }
 }

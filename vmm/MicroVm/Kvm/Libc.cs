@@ -8,7 +8,7 @@ namespace MicroVm.Kvm;
 internal static unsafe partial class Libc
 {
     internal const int EPERM = 1, ENOENT = 2, EINTR = 4, EIO = 5, E2BIG = 7, EAGAIN = 11, ENOMEM = 12, EACCES = 13, EFAULT = 14, EBUSY = 16, EEXIST = 17,
-        ENODEV = 19, EISDIR = 21, EINVAL = 22, EMFILE = 24, ENFILE = 23, ENOSPC = 28, ENOSYS = 38, EOPNOTSUPP = 95, EROFS = 30, EPIPE = 32, EBADFD = 77, EBADF = 9, ECONNABORTED = 103, ECONNRESET = 104, ENOTCONN = 107, EADDRINUSE = 98, ECONNREFUSED = 111;
+        ENODEV = 19, EISDIR = 21, EINVAL = 22, EMFILE = 24, ENFILE = 23, ENOSPC = 28, ENOSYS = 38, EMSGSIZE = 90, EOPNOTSUPP = 95, EROFS = 30, EPIPE = 32, EBADFD = 77, EBADF = 9, ECONNABORTED = 103, ECONNRESET = 104, ENOTCONN = 107, EADDRINUSE = 98, ECONNREFUSED = 111;
 
     internal const int O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_CREAT = 0x40, O_EXCL = 0x80, O_TRUNC = 0x200, O_APPEND = 0x400, O_NONBLOCK = 0x800, O_DIRECTORY = 0x10000, O_NOFOLLOW = 0x20000, O_CLOEXEC = 0x80000, O_PATH = 0x200000;
     internal const int RWF_DSYNC = 2, FALLOC_FL_KEEP_SIZE = 1, FALLOC_FL_PUNCH_HOLE = 2, FALLOC_FL_ZERO_RANGE = 0x10;
@@ -18,6 +18,7 @@ internal static unsafe partial class Libc
     internal const int MADV_HUGEPAGE = 14, MADV_DONTDUMP = 16, MADV_DONTNEED = 4, MADV_REMOVE = 9;
     internal const int EFD_CLOEXEC = 0x80000, EFD_NONBLOCK = 0x800;
     internal const uint MFD_CLOEXEC = 1, MFD_ALLOW_SEALING = 2;
+    internal const int F_DUPFD_CLOEXEC = 1030, FirstFreeDescriptor = 3;
     internal const int F_ADD_SEALS = 1033, F_SEAL_SEAL = 1, F_SEAL_SHRINK = 2, F_SEAL_GROW = 4;
     internal const int EPOLL_CLOEXEC = 0x80000, EPOLL_CTL_ADD = 1, EPOLL_CTL_DEL = 2, EPOLL_CTL_MOD = 3;
     internal const uint EPOLLIN = 1, EPOLLOUT = 4, EPOLLERR = 8, EPOLLHUP = 0x10, EPOLLET = 1u << 31;

@@ -11,6 +11,7 @@ internal static class VfioAbi
     internal const nuint GetApiVersion = 0x3b64, CheckExtension = 0x3b65, SetIommu = 0x3b66, GroupGetStatus = 0x3b67, GroupSetContainer = 0x3b68, GroupGetDeviceFd = 0x3b6a;
     internal const nuint DeviceGetInfo = 0x3b6b, DeviceGetRegionInfo = 0x3b6c, DeviceGetIrqInfo = 0x3b6d, DeviceSetIrqs = 0x3b6e, DeviceReset = 0x3b6f;
     internal const nuint IommuGetInfo = 0x3b70, IommuMapDma = 0x3b71, IommuUnmapDma = 0x3b72;
+    internal const nuint DeviceBindIommufd = 0x3b76, DeviceAttachIommufdPt = 0x3b77, DeviceDetachIommufdPt = 0x3b78;
 
     internal const uint GroupViable = 1;
     internal const uint DeviceCanReset = 1, DeviceIsPci = 2;
@@ -61,6 +62,27 @@ internal static class VfioAbi
     internal struct IrqSet
     {
         internal uint Size, Flags, Index, Start, Count;
+    }
+
+    [StructLayout(LayoutKind.Sequential)]
+    internal struct BindIommufd
+    {
+        internal uint Size, Flags;
+        internal int Iommufd;
+        internal uint DeviceId;
+    }
+
+    /// <summary><c>Target</c>: id of an I/O address space.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal struct AttachIommufd
+    {
+        internal uint Size, Flags, Target;
+    }
+
+    [StructLayout(LayoutKind.Sequential)]
+    internal struct DetachIommufd
+    {
+        internal uint Size, Flags;
     }
 
     [StructLayout(LayoutKind.Sequential)]

@@ -1,89 +1,43 @@
 namespace MicroVm.Kvm;
 
-/// <summary>A range in the IOMMU.</summary>
-/// <param name="Iova">First address as the devices see it.</param>
-/// <param name="Length">Bytes.</param>
-/// <param name="HostAddress">Where this process has it.</param>
-internal readonly record struct VfioMapping(ulong Iova, ulong Length, nint HostAddress);
-
-/// <summary>One IOMMU address space: the devices of the groups in it reach what <see cref="Map"/> gave them, and nothing else.</summary>
-/// <remarks>Methods answer 0 or the error number; what it means is said by those who call.</remarks>
-internal sealed unsafe class VfioContainer : IDisposable
+/// <summary>The address space of VFIO's first interface: the devices of the groups in it.</summary>
+/// <param name="file">Open <c>/dev/vfio/vfio</c>; owned from then on.</param>
+internal sealed unsafe class VfioContainer(HostFile file) : IoAddressSpace
 {
     internal const string DevicePath = "/dev/vfio/vfio";
 
-    internal const int DuplicateCloseOnExec = 1030, FirstFree = 3;
     private const int InfoBuffer = 4096;
 
-    private readonly int _fd;
-    private readonly List<VfioMapping> _mappings = [];
-
-    private VfioContainer(int fd) => _fd = fd;
-
-    /// <summary>Opens an empty one; null and the error number if the host refuses.</summary>
-    internal static VfioContainer? TryOpen(out int error)
-    {
-        int fd = Libc.Open(DevicePath, Libc.O_RDWR);
-        error = fd < 0 ? Libc.Errno : 0;
-        return fd < 0 ? null : new VfioContainer(fd);
-    }
-
-    /// <summary>Uses one that is open; the descriptor is duplicated and stays the caller's. Null and the error number if it is not open.</summary>
-    internal static VfioContainer? TryTake(int given, out int error)
-    {
-        int fd = Libc.fcntl(given, DuplicateCloseOnExec, FirstFree);
-        error = fd < 0 ? Libc.Errno : 0;
-        return fd < 0 ? null : new VfioContainer(fd);
-    }
+    internal override string Kind => "container";
 
     /// <summary>This kernel speaks the interface that this program knows, with an IOMMU behind it.</summary>
-    internal bool IsUsable => Libc.ioctl(_fd, VfioAbi.GetApiVersion, 0) == VfioAbi.ApiVersion && Libc.ioctl(_fd, VfioAbi.CheckExtension, VfioAbi.Type1v2Iommu) > 0;
+    internal bool IsUsable => Libc.ioctl(file.Descriptor, VfioAbi.GetApiVersion, 0) == VfioAbi.ApiVersion && Libc.ioctl(file.Descriptor, VfioAbi.CheckExtension, VfioAbi.Type1v2Iommu) > 0;
 
     /// <summary>Takes a group in.</summary>
-    internal int Attach(VfioGroup group)
-    {
-        int fd = _fd;
-        return group.Attach(&fd);
-    }
+    internal int Attach(VfioGroup group) => group.Attach(file.Descriptor);
 
     /// <summary>Chooses the IOMMU, once, after the first group.</summary>
-    internal int SetIommu() => Libc.ioctl(_fd, VfioAbi.SetIommu, VfioAbi.Type1v2Iommu) == 0 ? 0 : Libc.Errno;
+    internal int SetIommu() => Libc.ioctl(file.Descriptor, VfioAbi.SetIommu, VfioAbi.Type1v2Iommu) == 0 ? 0 : Libc.Errno;
 
-    /// <summary>Lets the devices read and write memory of this process at <paramref name="iova"/>; its pages are pinned.</summary>
-    internal int Map(ulong iova, ulong length, nint hostAddress, uint flags = VfioAbi.DmaRead | VfioAbi.DmaWrite)
+    protected override int MapPages(in VfioMapping mapping, uint access)
     {
-        VfioAbi.DmaMap map = new() { Size = (uint)sizeof(VfioAbi.DmaMap), Flags = flags, HostAddress = (ulong)hostAddress, Iova = iova, Length = length };
-        if (Libc.ioctl(_fd, VfioAbi.IommuMapDma, &map) != 0) return Libc.Errno;
-        lock (_mappings) _mappings.Add(new VfioMapping(iova, length, hostAddress));
-        return 0;
+        VfioAbi.DmaMap map = new() { Size = (uint)sizeof(VfioAbi.DmaMap), Flags = access, HostAddress = (ulong)mapping.HostAddress, Iova = mapping.Iova, Length = mapping.Length };
+        return Libc.ioctl(file.Descriptor, VfioAbi.IommuMapDma, &map) == 0 ? 0 : Libc.Errno;
     }
 
-    /// <summary>What is mapped now.</summary>
-    internal VfioMapping[] Mappings
-    {
-        get
-        {
-            lock (_mappings) return [.. _mappings];
-        }
-    }
-
-    /// <summary>Takes the mappings in a range away, which must not cut one in two; none there is no error.</summary>
-    internal int Unmap(ulong iova, ulong length)
+    protected override int UnmapPages(ulong iova, ulong length)
     {
         VfioAbi.DmaUnmap unmap = new() { Size = (uint)sizeof(VfioAbi.DmaUnmap), Iova = iova, Length = length };
-        if (Libc.ioctl(_fd, VfioAbi.IommuUnmapDma, &unmap) != 0) return Libc.Errno;
-        lock (_mappings) _mappings.RemoveAll(m => m.Iova - iova < length);
-        return 0;
+        return Libc.ioctl(file.Descriptor, VfioAbi.IommuUnmapDma, &unmap) == 0 ? 0 : Libc.Errno;
     }
 
-    /// <summary>The addresses that can be mapped, in order, once there is a group; none where the kernel does not say.</summary>
-    internal IReadOnlyList<(ulong First, ulong Last)> Ranges()
+    internal override IReadOnlyList<(ulong First, ulong Last)> Ranges()
     {
         byte* buffer = stackalloc byte[InfoBuffer];
         VfioAbi.IommuInfo* info = (VfioAbi.IommuInfo*)buffer;
         *info = new VfioAbi.IommuInfo { Size = InfoBuffer };
         List<(ulong, ulong)> ranges = [];
-        if (Libc.ioctl(_fd, VfioAbi.IommuGetInfo, info) != 0 || (info->Flags & VfioAbi.IommuInfoCaps) == 0 || info->Size > InfoBuffer) return ranges;
+        if (Libc.ioctl(file.Descriptor, VfioAbi.IommuGetInfo, info) != 0 || (info->Flags & VfioAbi.IommuInfoCaps) == 0 || info->Size > InfoBuffer) return ranges;
         // SAFETY: every offset is checked against the size that the kernel said it filled.
         for (uint at = info->CapOffset; at != 0 && at + 16 <= info->Size;)
         {
@@ -105,32 +59,14 @@ internal sealed unsafe class VfioContainer : IDisposable
         return ranges;
     }
 
-    /// <summary>Takes all mappings away when the last device is closed too.</summary>
-    public void Dispose() => _ = Libc.close(_fd);
+    public override void Dispose() => file.Dispose();
 }
 
 /// <summary>The devices that the IOMMU cannot tell apart, and which therefore are assigned together or not at all.</summary>
-internal sealed unsafe class VfioGroup : IDisposable
+/// <param name="file">Open <c>/dev/vfio/N</c>; owned from then on.</param>
+internal sealed unsafe class VfioGroup(HostFile file) : IDisposable
 {
-    private readonly int _fd;
-
-    private VfioGroup(int fd) => _fd = fd;
-
-    /// <summary>Opens <c>/dev/vfio/N</c>; null and the error number if the host refuses.</summary>
-    internal static VfioGroup? TryOpen(string path, out int error)
-    {
-        int fd = Libc.Open(path, Libc.O_RDWR);
-        error = fd < 0 ? Libc.Errno : 0;
-        return fd < 0 ? null : new VfioGroup(fd);
-    }
-
-    /// <summary>Uses one that is open; the descriptor is duplicated and stays the caller's. Null and the error number if it is not open.</summary>
-    internal static VfioGroup? TryTake(int given, out int error)
-    {
-        int fd = Libc.fcntl(given, VfioContainer.DuplicateCloseOnExec, VfioContainer.FirstFree);
-        error = fd < 0 ? Libc.Errno : 0;
-        return fd < 0 ? null : new VfioGroup(fd);
-    }
+    private KvmVm? _vm;
 
     /// <summary>No device of the group is bound to a driver of the host.</summary>
     internal bool IsViable
@@ -138,7 +74,7 @@ internal sealed unsafe class VfioGroup : IDisposable
         get
         {
             VfioAbi.GroupStatus status = new() { Size = (uint)sizeof(VfioAbi.GroupStatus) };
-            return Libc.ioctl(_fd, VfioAbi.GroupGetStatus, &status) == 0 && (status.Flags & VfioAbi.GroupViable) != 0;
+            return Libc.ioctl(file.Descriptor, VfioAbi.GroupGetStatus, &status) == 0 && (status.Flags & VfioAbi.GroupViable) != 0;
         }
     }
 
@@ -148,12 +84,23 @@ internal sealed unsafe class VfioGroup : IDisposable
     internal VfioDeviceFile? TryOpenDevice(string name, out int error)
     {
         int fd;
-        fixed (byte* p = Libc.Path(name)) fd = Libc.ioctl(_fd, VfioAbi.GroupGetDeviceFd, p);
+        fixed (byte* p = Libc.Path(name)) fd = Libc.ioctl(file.Descriptor, VfioAbi.GroupGetDeviceFd, p);
         error = fd < 0 ? Libc.Errno : 0;
-        return fd < 0 ? null : new VfioDeviceFile(fd);
+        return fd < 0 ? null : new VfioDeviceFile(HostFile.FromDescriptor(fd), attached: false);
     }
 
-    internal int Attach(int* container) => Libc.ioctl(_fd, VfioAbi.GroupSetContainer, container) == 0 ? 0 : Libc.Errno;
+    internal int Attach(int container) => Libc.ioctl(file.Descriptor, VfioAbi.GroupSetContainer, &container) == 0 ? 0 : Libc.Errno;
 
-    public void Dispose() => _ = Libc.close(_fd);
+    /// <summary>Tells KVM of it, until it is closed: KVM keeps the file open too.</summary>
+    internal void Join(KvmVm vm)
+    {
+        vm.AddVfioFile(file.Descriptor);
+        _vm = vm;
+    }
+
+    public void Dispose()
+    {
+        _vm?.RemoveVfioFile(file.Descriptor);
+        file.Dispose();
+    }
 }

@@ -15,13 +15,24 @@ internal sealed unsafe class VfioDeviceFile : IVfioDevice
 
     private readonly List<(nint Address, nuint Length)> _mappings = [];
     private readonly HostFile _file;
+    private readonly bool _attached;
     private readonly VfioAbi.DeviceInfo _info;
+    private KvmVm? _vm;
 
-    internal VfioDeviceFile(int fd)
+    /// <param name="file">Open, of a group or bound; owned from then on.</param>
+    /// <param name="attached">It is in an address space of iommufd.</param>
+    internal VfioDeviceFile(HostFile file, bool attached)
     {
-        _file = HostFile.FromDescriptor(fd);
+        (_file, _attached) = (file, attached);
         VfioAbi.DeviceInfo info = new() { Size = (uint)sizeof(VfioAbi.DeviceInfo) };
-        if (Libc.ioctl(fd, VfioAbi.DeviceGetInfo, &info) == 0) _info = info;
+        if (Libc.ioctl(file.Descriptor, VfioAbi.DeviceGetInfo, &info) == 0) _info = info;
+    }
+
+    /// <summary>Tells KVM of it, until it is closed: KVM keeps the file open too.</summary>
+    internal void Join(KvmVm vm)
+    {
+        vm.AddVfioFile(_file.Descriptor);
+        _vm = vm;
     }
 
     /// <inheritdoc/>
@@ -109,6 +120,11 @@ internal sealed unsafe class VfioDeviceFile : IVfioDevice
     {
         foreach ((nint address, nuint length) in _mappings) _ = Libc.munmap((void*)address, length);
         _mappings.Clear();
+        _vm?.RemoveVfioFile(_file.Descriptor);
+        _vm = null;
+        // A file that was given stays open, and what is attached keeps its address space.
+        VfioAbi.DetachIommufd detach = new() { Size = (uint)sizeof(VfioAbi.DetachIommufd) };
+        if (_attached) _ = Libc.ioctl(_file.Descriptor, VfioAbi.DeviceDetachIommufdPt, &detach);
         _file.Dispose();
     }
 

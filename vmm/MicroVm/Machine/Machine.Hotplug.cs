@@ -32,18 +32,19 @@ public sealed partial class Machine
 
     /// <summary>Gives the guest a PCI function of the host in a free slot, and waits until the guest has taken it. Its group must have no other device in a machine.
     /// When the host wants it back, the guest is asked for it.</summary>
-    /// <param name="address">Its address on the host, <c>0000:00:03.0</c>, which is its name too; bound to <c>vfio-pci</c>.</param>
+    /// <param name="device">Its address on the host, <c>0000:00:03.0</c>, which is its name too; bound to <c>vfio-pci</c>. What may stand behind it: <see cref="MachineOptions.Devices"/>.</param>
     /// <param name="limit">How long the guest may take; <see cref="GuestTime"/> if null.</param>
     /// <exception cref="MicroVmException">As with <see cref="Add"/>, or it cannot be assigned.</exception>
-    public DeviceInfo Assign(string address, TimeSpan? limit = null)
+    public DeviceInfo Assign(string device, TimeSpan? limit = null)
     {
-        ArgumentNullException.ThrowIfNull(address);
+        ArgumentNullException.ThrowIfNull(device);
+        string address = DeviceRequest.Parse(device).Address;
         lock (_changing)
         {
             PciSlots slots = Slots();
             MemoryRoom.CheckAssigned(_parts, address);
             if (Find(address) is not null) throw MicroVmException.Usage("a device is assigned twice", $"--device {address}", "Give it once");
-            return Describe(slots.Assign(address, limit ?? GuestTime));
+            return Describe(slots.Assign(device, limit ?? GuestTime));
         }
     }
 

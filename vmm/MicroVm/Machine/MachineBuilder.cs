@@ -139,13 +139,13 @@ internal sealed class MachineBuilder
         if (pci is not null) AddPciVirtio(pci, memory, router, functions);
         if (vfio is not null) AddAssigned(vfio, pci!, memory, router);
         hotplug?.Ged = ged;
-        PciSlots? slots = hotplug is not null && pci is { Ports.Count: > 0 } ? AddSlots(hotplug, pci, memory, router) : null;
+        PciSlots? slots = hotplug is not null && pci is { Ports.Count: > 0 } ? AddSlots(hotplug, vm, pci, memory, router) : null;
         VcpuSet vcpus = WrapVcpus(vm, kvmVcpus, table, ioApic, memory);
         CpuUnits? cpus = hotplug is not null && _options.PossibleCpus is { } most ? new CpuUnits(hotplug, vcpus, most) : null;
         MemoryUnits? dimms = hotplug is not null && _options.PossibleMemoryBytes is { } bytes ? new MemoryUnits(hotplug, memory, dimmRoom, bytes - _options.MemoryBytes) : null;
         LoadGuest(memory, kvmVcpus[0], serial is not null, virtio.Length, pci, pciLine);
         foreach (IPlacedDevice device in placed) device.Provide();
-        vfio?.Map(memory);
+        vfio?.Map(memory, vm);
         if (inSlots) slots!.AssignAtStart(_options.Devices);
         Timeline.Mark("loaded");
 
@@ -336,17 +336,18 @@ internal sealed class MachineBuilder
     private bool DevicesFitIntoSlots(int taken)
     {
         if (_options.Devices.Count == 0 || _options.Devices.Count > _options.PciRootPorts - taken) return false;
-        if (_options.Devices.Any(static d => d.Contains(',', StringComparison.Ordinal))) return false;
+        DeviceRequest[] requests = [.. _options.Devices.Select(DeviceRequest.Parse)];
+        if (requests.Any(static r => r.HasDescriptors)) return false;
         HostPci host = new("");
-        return _options.Devices.Select(device => host.Find(DeviceRequest.Parse(device).Address).Group).Distinct().Count() == _options.Devices.Count;
+        return requests.Select(r => host.Find(r.Address).Group).Distinct().Count() == _options.Devices.Count;
     }
 
     private void EndForDevice(string why) => _end.Set(new MachineResult(EndReason.DeviceLost, MachineResult.StoppedCode, why, null));
 
-    private PciSlots AddSlots(HotplugUnits hotplug, PciHost pci, GuestMemory memory, InterruptRouter router)
+    private PciSlots AddSlots(HotplugUnits hotplug, KvmVm vm, PciHost pci, GuestMemory memory, InterruptRouter router)
     {
         PciSlots? slots = null;
-        VfioAssignment vfio = new(_loop.Value, memory, router, _errors, _options.UnsafeInterrupts, EndForDevice, address => slots!.HostWants(address));
+        VfioAssignment vfio = new(_loop.Value, vm, memory, router, _errors, _options.UnsafeInterrupts, EndForDevice, address => slots!.HostWants(address));
         slots = new PciSlots(hotplug, pci, _virtio, vfio, memory, router);
         return slots;
     }

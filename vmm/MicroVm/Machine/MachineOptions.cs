@@ -46,7 +46,8 @@ public sealed record MachineOptions
     public bool Iommu { get; init; }
 
     /// <summary>PCI functions of the host that the guest gets, by their addresses there (<c>0000:00:03.0</c>); each bound to <c>vfio-pci</c>.
-    /// With <c>,group=FD,container=FD</c> behind it: open descriptors of its group and of <c>/dev/vfio/vfio</c>, which stay the caller's.</summary>
+    /// With <c>,group=FD,container=FD</c> behind it: open descriptors of its group and of <c>/dev/vfio/vfio</c>, which stay the caller's. With <c>,iommufd=on</c>: by the device's own file and <c>/dev/iommu</c>; open descriptors of these are
+    /// <c>,cdev=FD,iommufd=FD</c>. <c>,iommufd=off</c>: by its group; without either so too, unless the host's kernel has files of devices alone.</summary>
     public IReadOnlyList<string> Devices { get; init; } = [];
 
     /// <summary>Assign devices also on a host that checks no interrupts, where a guest can send the host any interrupt: for guests that are trusted.</summary>

@@ -15,6 +15,9 @@ internal sealed record HostFunction(string Address, ushort Vendor, ushort Device
 {
     private const uint BridgeClass = 0x06;
 
+    /// <summary>The file of the device alone, <c>/dev/vfio/devices/vfioN</c>; null where <c>vfio-pci</c> has not the device, or the kernel makes none (<c>CONFIG_VFIO_DEVICE_CDEV</c>).</summary>
+    internal string? Cdev { get; init; }
+
     /// <summary>Part of the way to other functions, not a function to give away.</summary>
     internal bool IsBridge => Class >> 16 == BridgeClass;
 

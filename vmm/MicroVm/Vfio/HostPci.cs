@@ -40,6 +40,9 @@ internal sealed class HostPci(string root)
     /// <summary>Whether a group only pretends: VFIO made it for a device without an IOMMU.</summary>
     internal bool NoIommuGroup(int group) => Path.Exists($"{root}/dev/vfio/noiommu-{group}");
 
+    /// <summary>Whether a group has a file by which its devices can be opened.</summary>
+    internal bool HasGroupFile(int group) => Path.Exists($"{root}/dev/vfio/{group}");
+
     /// <summary>Whether a driver is loaded.</summary>
     internal bool HasDriver(string name) => Directory.Exists($"{root}{Drivers}/{name}");
 
@@ -73,7 +76,15 @@ internal sealed class HostPci(string root)
         if (Line($"{path}/vendor") is not { } vendor || Line($"{path}/device") is not { } device) return null;
         bool grouped = int.TryParse(LinkName($"{path}/iommu_group"), NumberStyles.None, CultureInfo.InvariantCulture, out int group);
         return new HostFunction(address, (ushort)Hex(vendor), (ushort)Hex(device), Hex(Line($"{path}/class") ?? ""), LinkName($"{path}/driver"),
-            grouped ? group : null, LinkName($"{path}/iommu"), Line($"{path}/boot_vga") == "1");
+            grouped ? group : null, LinkName($"{path}/iommu"), Line($"{path}/boot_vga") == "1") { Cdev = Cdev($"{root}{path}/vfio-dev") };
+    }
+
+    // The folder has one entry, which has a device number only where there is such a file.
+    private static string? Cdev(string path)
+    {
+        if (!Directory.Exists(path)) return null;
+        string? entry = Array.Find(Directory.GetFileSystemEntries(path), static e => Path.Exists($"{e}/dev"));
+        return entry is null ? null : $"/dev/vfio/devices/{Path.GetFileName(entry)}";
     }
 
     private string? LinkName(string path) => new FileInfo(root + path).LinkTarget is { } target ? Path.GetFileName(target) : null;

@@ -24,9 +24,9 @@ internal static class VfioPlug
         VfioFunction[] functions = new VfioFunction[host.Devices.Count];
         for (int i = 0; i < functions.Length; i++)
         {
-            (HostFunction function, VfioDeviceFile device) = host.Devices[i];
+            (HostFunction function, VfioDeviceFile device, IoAddressSpace space) = host.Devices[i];
             PciAddress address = pci.NextAddress();
-            if (iommu is not null) iommu.Add(new VfioSpace(address.RequesterId, $"vfio {function.Address}", host.ContainerOf(i), memory));
+            if (iommu is not null) iommu.Add(new VfioSpace(address.RequesterId, $"vfio {function.Address}", space, memory));
             functions[i] = new VfioFunction(address, pci.Page(address), function.Address, device, router, pci.Line, errors) { Host = host };
             pci.Plug(functions[i]);
         }
@@ -47,7 +47,7 @@ internal sealed class VfioEvents : IEventHandler, IDisposable
     internal VfioEvents(EventLoop loop, VfioHost host, Action<string> lost, Action<HostFunction> wanted)
     {
         _loop = loop;
-        foreach ((HostFunction function, VfioDeviceFile device) in host.Devices)
+        foreach ((HostFunction function, VfioDeviceFile device, _) in host.Devices)
         {
             Watch(device, VfioAbi.IrqIndex.Error, () => lost($"assigned device {function.Address} reported an error that it cannot recover from"));
             Watch(device, VfioAbi.IrqIndex.Request, () => wanted(function));

@@ -7,9 +7,9 @@ namespace MicroVm.Vfio;
 
 /// <summary>An assigned function behind the guest's IOMMU: the host's IOMMU has for it what the guest's driver maps, and each page of that at the guest's choice of address.</summary>
 /// <remarks>At first it has all of the guest's memory, like a function without one. A mapping that the guest takes away is out of the hardware when the call returns: the kernel flushes before it answers.</remarks>
-internal sealed class VfioSpace(uint id, string name, VfioContainer container, GuestMemory memory) : IIommuEndpoint
+internal sealed class VfioSpace(uint id, string name, IoAddressSpace space, GuestMemory memory) : IIommuEndpoint
 {
-    private readonly IReadOnlyList<(ulong First, ulong Last)> _holes = FindHoles(container.Ranges());
+    private readonly IReadOnlyList<(ulong First, ulong Last)> _holes = FindHoles(space.Ranges());
 
     public uint Id => id;
 
@@ -19,9 +19,9 @@ internal sealed class VfioSpace(uint id, string name, VfioContainer container, G
 
     public bool TryEnter(IommuDomain? domain)
     {
-        _ = container.Unmap(0, VirtioIommuConst.LastAddress + 1);
+        _ = space.Unmap(0, VirtioIommuConst.LastAddress + 1);
         if (domain is null || (domain.Bypass ? MapAll() : MapEach(domain))) return true;
-        _ = container.Unmap(0, VirtioIommuConst.LastAddress + 1);
+        _ = space.Unmap(0, VirtioIommuConst.LastAddress + 1);
         return false;
     }
 
@@ -29,16 +29,16 @@ internal sealed class VfioSpace(uint id, string name, VfioContainer container, G
     public bool TryMap(in IommuMapping mapping)
     {
         if (mapping.Access == 0) return true;
-        return TryHost(mapping.Physical, out nint host) && container.Map(mapping.First, mapping.Last - mapping.First + 1, host, Flags(mapping.Access)) == 0;
+        return TryHost(mapping.Physical, out nint host) && space.Map(mapping.First, mapping.Last - mapping.First + 1, host, Flags(mapping.Access)) == 0;
     }
 
-    public bool Unmap(in IommuMapping mapping) => mapping.Access == 0 || container.Unmap(mapping.First, mapping.Last - mapping.First + 1) == 0;
+    public bool Unmap(in IommuMapping mapping) => mapping.Access == 0 || space.Unmap(mapping.First, mapping.Last - mapping.First + 1) == 0;
 
     private bool MapAll()
     {
         foreach (MemoryRegion region in memory.Regions)
         {
-            if (container.Map(region.GuestAddress, region.Length, region.HostAddress) != 0) return false;
+            if (space.Map(region.GuestAddress, region.Length, region.HostAddress) != 0) return false;
         }
         return true;
     }

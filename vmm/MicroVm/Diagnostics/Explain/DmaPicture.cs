@@ -9,11 +9,14 @@ internal static class DmaPicture
 {
     internal static Section Of(IEnumerable<VfioHost> hosts, GuestMemory memory)
     {
-        Section section = new("dma", "iova", "bytes", "guest", "host", "access", "devices");
+        Section section = new("dma", "iova", "bytes", "guest", "host", "access", "devices", "through");
         foreach (VfioHost host in hosts)
         {
-            string devices = string.Join(' ', host.Devices.Select(static d => d.Function.Address));
-            foreach (VfioMapping m in host.Mappings) section.Add(Section.Hex(m.Iova), m.Length, GuestOf(memory, m.HostAddress) is { } guest ? Section.Hex(guest) : null, Section.Hex((ulong)m.HostAddress), "read, write", devices);
+            foreach (IoAddressSpace space in host.Spaces)
+            {
+                string devices = string.Join(' ', host.Devices.Where(d => d.Space == space).Select(static d => d.Function.Address));
+                foreach (VfioMapping m in space.Mappings) section.Add(Section.Hex(m.Iova), m.Length, GuestOf(memory, m.HostAddress) is { } guest ? Section.Hex(guest) : null, Section.Hex((ulong)m.HostAddress), "read, write", devices, space.Kind);
+            }
         }
         return section;
     }
