@@ -53,6 +53,19 @@ internal abstract class IoAddressSpace : IDisposable
     /// <summary>Takes all mappings away, when the last device is closed too.</summary>
     public abstract void Dispose();
 
+    /// <summary>Some mapping lies in the range, in whole or in part.</summary>
+    protected bool Touches(ulong iova, ulong length)
+    {
+        lock (_mappings)
+        {
+            foreach (VfioMapping m in _mappings)
+            {
+                if (m.Iova - iova < length || iova - m.Iova < m.Length) return true;
+            }
+            return false;
+        }
+    }
+
     protected abstract int MapPages(in VfioMapping mapping, uint access);
 
     protected abstract int UnmapPages(ulong iova, ulong length);

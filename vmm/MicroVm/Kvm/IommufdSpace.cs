@@ -43,6 +43,7 @@ internal sealed unsafe class IommufdSpace : IoAddressSpace
         IommufdAbi.IovaRange* found = stackalloc IommufdAbi.IovaRange[MaxRanges];
         IommufdAbi.IovaRanges request = new() { Size = (uint)sizeof(IommufdAbi.IovaRanges), Ioas = _id, Count = MaxRanges, Ranges = (ulong)found };
         List<(ulong, ulong)> ranges = [];
+        // SAFETY: the kernel fills no more of them than there is room for, and says how many.
         if (Libc.ioctl(_file.Descriptor, IommufdAbi.IoasIovaRanges, &request) != 0) return ranges;
         for (uint i = 0; i < request.Count; i++) ranges.Add((found[i].First, found[i].Last));
         return ranges;
@@ -73,7 +74,7 @@ internal sealed unsafe class IommufdSpace : IoAddressSpace
     // The kernel has one error number for a range that has no mapping and for one that cuts one; only the second is an error here.
     protected override int UnmapPages(ulong iova, ulong length)
     {
-        if (!Array.Exists(Mappings, m => m.Iova < iova + length && iova < m.Iova + m.Length)) return 0;
+        if (!Touches(iova, length)) return 0;
         IommufdAbi.UnmapIoas unmap = new() { Size = (uint)sizeof(IommufdAbi.UnmapIoas), Ioas = _id, Iova = iova, Length = length };
         return Libc.ioctl(_file.Descriptor, IommufdAbi.IoasUnmap, &unmap) == 0 ? 0 : Libc.Errno;
     }

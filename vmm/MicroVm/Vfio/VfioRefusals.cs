@@ -81,7 +81,7 @@ internal static class VfioRefusals
     {
         Libc.EPERM when group.Count == 1 => NoRemapping(function, iommufd: true),
         Libc.EPERM or Libc.EBUSY when group.Any(static f => IsHosts(f)) => NotViable(function, group),
-        Libc.EPERM or Libc.EBUSY or Libc.EINVAL => MicroVmException.Refused(FailureKind.Host, $"cannot assign {function.Address}", function.Cdev ?? "its file", error, "Another machine has it, or a device of its group: end that first"),
+        Libc.EPERM or Libc.EBUSY or Libc.EINVAL => MicroVmException.Refused(FailureKind.Host, $"cannot assign {function.Address}", function.Cdev ?? "its file", error, "Another machine has it, or a device of its group: end that first; a descriptor serves one machine"),
         _ => MicroVmException.Refused(FailureKind.Host, $"cannot assign {function.Address}", function.Cdev ?? "its file", error, "The kernel's log says more (dmesg)"),
     };
 
