@@ -10,7 +10,9 @@ fi
 same() { check "$1" "@$2 is '$(value_of "$2")', not '$3'" test -n "$3" -a "$(value_of "$2")" = "$3"; } # NAME KEY TEXT
 gcc -O1 -static -s -o "$folder/edu" "$lab/edu.c"
 truncate -s 64M "$folder/disk"
-# Debian's generic kernel has NVMe as a module.
+# Debian's generic kernel has NVMe as a module. One processor: of two, this kernel died once in the emulator, by a breakpoint
+# in __schedule that it found no reason for (int3, while it changes its own code).
+host="--smp 1 --host-kernel $kernel"
 devices="-drive file=$folder/disk,if=none,id=d,format=raw -device nvme,serial=s,drive=d -device edu,dma_mask=0xffffffffffff"
 find='
 modprobe nvme; for i in $(seq 100); do [ -b /dev/nvme0n1 ] && break; usleep 50000; done
@@ -32,7 +34,7 @@ guest() { run --memory 256M "$@" --cmdline "console=ttyS0 quiet iomem=relaxed mi
 put_edu() { (cd /; echo edu | cpio -o -H newc 2>/dev/null >>/tmp/initrd); }
 '
 
-lab_run --timeout 580 --host-kernel "$kernel" --file "$folder/edu=/edu" --qemu "$devices" \
+lab_run --timeout 580 $host --file "$folder/edu=/edu" --qemu "$devices" \
     --qemu "-device virtio-rng-pci,addr=10.0,multifunction=on -device virtio-rng-pci,addr=10.1" -- "$vm$find"'
 head -c 4194304 /dev/urandom >/tmp/data; dd if=/tmp/data of=/dev/nvme0n1 bs=64k conv=fsync 2>/dev/null; echo "@wanted $(md5sum </tmp/data | cut -c1-32)"
 microvm doctor --json | tr -d "\n " | grep -o "\"name\":\"iommufd\"[^}]*" | sed "s/^/Q:/"
@@ -204,7 +206,7 @@ same "the host has its disk back" back "$wanted"
 expect_value "its kernel has nothing to complain about" splat 0
 
 # The guest's own IOMMU: each device in an address space of its own, with what the guest's driver maps.
-lab_run --timeout 400 --memory 4096 --host-kernel "$kernel" --guest-kernel linux-image-6.12-amd64 --file "$folder/edu=/edu" --qemu "$devices" -- "$vm$find"'
+lab_run --timeout 400 --memory 4096 $host --guest-kernel linux-image-6.12-amd64 --file "$folder/edu=/edu" --qemu "$devices" -- "$vm$find"'
 head -c 4194304 /dev/urandom >/tmp/data; dd if=/tmp/data of=/dev/nvme0n1 bs=64k conv=fsync 2>/dev/null; echo "@wanted $(md5sum </tmp/data | cut -c1-32)"
 microvm vfio bind $nvme; microvm vfio bind $edu; dmesg -c >/dev/null
 put_script <<END
@@ -238,7 +240,7 @@ refute_line "--iommu: the guest's kernel has nothing to complain about" '^D:'
 expect_value "--iommu: nor the host's" splat 0
 
 # A host that checks no interrupts, with iommufd; then a kernel without it.
-lab_run --host-kernel "$kernel" --append intremap=off --qemu "-device edu" -- "$vm$find"'
+lab_run $host --append intremap=off --qemu "-device edu" -- "$vm$find"'
 rmmod vfio_iommu_type1; echo "@type1 $?"; microvm vfio bind $edu; put_script <<END
 :
 END
