@@ -310,6 +310,8 @@ public sealed class BlockFeatureTests
             Transport.Signal(queue);
         }
 
+        void IVirtioTransport.SignalBoth(int queue, int other) => Transport.SignalBoth(queue, other);
+
         EventFd IVirtioTransport.CallEvent(int queue) => Transport.CallEvent(queue);
 
         void IVirtioTransport.ConfigChanged() => Transport.ConfigChanged();

@@ -10,6 +10,9 @@ public interface IVirtioTransport
     /// <summary>Interrupts the driver for used buffers. The caller has asked <see cref="Virtqueue.TakeSignal"/>.</summary>
     void Signal(int queue);
 
+    /// <summary>As <see cref="Signal"/> for two queues: one interrupt where they share it.</summary>
+    void SignalBoth(int queue, int other);
+
     /// <summary>For a backend outside of this process (vhost): the event that stands for <see cref="Signal"/> on a queue until the next reset. Under the gate, in <see cref="VirtioDevice.Activate"/>.</summary>
     EventFd CallEvent(int queue);
 

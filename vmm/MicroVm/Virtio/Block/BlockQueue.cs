@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using MicroVm.Devices;
 using MicroVm.Events;
 using MicroVm.Kvm;
@@ -12,8 +11,6 @@ namespace MicroVm.Virtio.Block;
 internal sealed class BlockQueue(EventLoop loop, Virtqueue queue, BlockDisk disk, ulong features, IVirtioTransport transport) : IEventHandler
 {
     private const int Kick = 0, Done = 1, Time = 2;
-    // A burst shares one interrupt, but nothing that is done waits longer than this for requests behind it.
-    private static readonly long s_signalTicks = Stopwatch.Frequency / 20_000;
 
     private readonly TransferVectors _vectors = new(queue.Setup.Size, BlockDisk.Segments);
     private readonly BlockRequests _requests = new(queue.Setup.Size);
@@ -69,7 +66,7 @@ internal sealed class BlockQueue(EventLoop loop, Virtqueue queue, BlockDisk disk
     {
         engine.Silence();
         queue.SuppressKicks();
-        long since = Stopwatch.GetTimestamp();
+        SignalPace pace = new(firstAtOnce: false);
         while (!_stopping)
         {
             bool moved = Collect(engine);
@@ -78,10 +75,7 @@ internal sealed class BlockQueue(EventLoop loop, Virtqueue queue, BlockDisk disk
             Publish();
             if (moved)
             {
-                long now = Stopwatch.GetTimestamp();
-                if (now - since < s_signalTicks) continue;
-                since = now;
-                Signal();
+                if (pace.IsDue()) Signal();
                 continue;
             }
             Signal();

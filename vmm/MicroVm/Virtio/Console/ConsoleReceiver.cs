@@ -6,15 +6,13 @@ namespace MicroVm.Virtio.Console;
 /// <summary>A receive queue for as long as an activation lasts: brings what waits and the guest's buffers together, whichever comes first.</summary>
 internal sealed class ConsoleReceiver(EventLoop loop, Virtqueue queue, IWaiting input, IVirtioTransport transport) : IEventHandler
 {
-    private const int KickToken = 0, ArrivedToken = 1;
-
     private volatile bool _stopping;
     private bool _reported;
 
     internal void Start()
     {
-        loop.Add(queue.Setup.Kick.Fd, this, KickToken);
-        loop.Add(input.Arrived.Fd, this, ArrivedToken);
+        loop.Add(queue.Setup.Kick.Fd, this, edge: true);
+        loop.Add(input.Arrived.Fd, this, edge: true);
         // What came before the driver did.
         input.Arrived.Signal();
     }
@@ -28,8 +26,6 @@ internal sealed class ConsoleReceiver(EventLoop loop, Virtqueue queue, IWaiting 
 
     public void OnReady(int token)
     {
-        if (token == KickToken) queue.Setup.Kick.Drain();
-        else input.Arrived.Drain();
         if (_stopping || _reported) return;
         // Without bytes to give, the guest's buffers are of no interest.
         queue.SuppressKicks();

@@ -79,6 +79,8 @@ public sealed partial class VirtioMmio : ITransportRegisters, IDisposable
         _line.Raise();
     }
 
+    bool ITransportRegisters.ShareInterrupt(int queue, int other) => true;
+
     // Nobody is there to set the bit when the time comes; as it would stay set from then on, it may as well be set before (docs/decisions/0050).
     EventFd ITransportRegisters.CallEvent(int queue)
     {

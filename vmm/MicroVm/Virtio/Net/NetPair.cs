@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using MicroVm.Devices;
 using MicroVm.Events;
 using MicroVm.Kvm;
@@ -20,8 +19,6 @@ internal interface ILinkObserver
 internal sealed class NetPair(EventLoop loop, INetEnd end, NetReceiver? receiver, NetTransmitter? transmitter, IVirtioTransport transport, ILinkObserver link, NetTimers? timers) : IEventHandler
 {
     private const int ReceiveKick = 0, TransmitKick = 1, End = 2, ReceiveTimer = 3, TransmitTimer = 4;
-    // Frames of a burst share an interrupt, but none waits longer than this for those behind it.
-    private static readonly long SignalTicks = Stopwatch.Frequency / 20_000;
 
     private volatile bool _stopping;
     private bool _starved, _receiveBroken, _transmitBroken, _lost;
@@ -30,8 +27,8 @@ internal sealed class NetPair(EventLoop loop, INetEnd end, NetReceiver? receiver
     internal void Start()
     {
         _stopping = _lost = false;
-        if (receiver is not null) loop.Add(receiver.Queue.Setup.Kick.Fd, this, ReceiveKick);
-        if (transmitter is not null) loop.Add(transmitter.Queue.Setup.Kick.Fd, this, TransmitKick);
+        if (receiver is not null) loop.Add(receiver.Queue.Setup.Kick.Fd, this, ReceiveKick, edge: true);
+        if (transmitter is not null) loop.Add(transmitter.Queue.Setup.Kick.Fd, this, TransmitKick, edge: true);
         loop.Add(end.Fd, this, End);
         if (timers is not null)
         {
@@ -60,17 +57,18 @@ internal sealed class NetPair(EventLoop loop, INetEnd end, NetReceiver? receiver
 
     public void OnReady(int token)
     {
-        if (token == ReceiveKick) receiver!.Queue.Setup.Kick.Drain();
-        else if (token == TransmitKick) transmitter!.Queue.Setup.Kick.Drain();
         if (_stopping) return;
         bool starved = _starved, paused = Paused, waiting = Waiting;
         if (token == End && end.HasTail) Note(end.Flush());
-        if (token == TransmitTimer || (token == TransmitKick ? transmitter is { Holds: false } : token == End && Blocked)) Transmit();
-        if (token == ReceiveTimer || (!paused && (token == ReceiveKick ? starved || end.HasFrame : token == End && !starved))) Receive();
+        bool sends = token == TransmitTimer || (token == TransmitKick ? transmitter is { Holds: false } : token == End && Blocked);
+        if (sends) Transmit();
+        // A host answers many a frame while it takes it: the answer then shares the turn, and the interrupt, with what was sent.
+        if (token == ReceiveTimer || (!paused && (token == ReceiveKick ? starved || end.HasFrame : !starved && (sends || token == End)))) Receive();
         // Neither was waited for: an end that is gone says so all the time.
         if (token == End && (starved || paused) && !waiting && HostIo.HasFailed(end.Fd)) Note(Libc.EBADFD);
         // Nobody tells any more that there is room: what is held, and all that comes, is dropped and counted.
         if (_lost && Blocked) Transmit();
+        Announce();
         if (_starved != starved || Paused != paused || Waiting != waiting) Listen();
     }
 
@@ -86,7 +84,7 @@ internal sealed class NetPair(EventLoop loop, INetEnd end, NetReceiver? receiver
     {
         if (receiver is null || _receiveBroken || (_lost && receiver.Wait == 0)) return;
         Virtqueue queue = receiver.Queue;
-        long since = Stopwatch.GetTimestamp();
+        SignalPace pace = new(firstAtOnce: true);
         queue.SuppressKicks();
         _starved = false;
         for (int budget = QueueService.Budget; budget > 0 && !_stopping && !_starved; budget--)
@@ -99,11 +97,8 @@ internal sealed class NetPair(EventLoop loop, INetEnd end, NetReceiver? receiver
             int got = receiver.Step();
             Note(got < 0 ? -got : 0);
             if (got < 0) break;
-            if (Stopwatch.GetTimestamp() - since < SignalTicks) continue;
-            Signal(queue);
-            since = Stopwatch.GetTimestamp();
+            if (pace.IsDue()) Announce();
         }
-        Signal(queue);
         if (receiver.Wait != 0) timers!.Receive.Set(receiver.Wait);
         if (queue.Fault != QueueFault.None) Report(queue, ref _receiveBroken);
         else if (!_starved && !_lost && receiver.Wait == 0 && end.HasFrame) queue.Setup.Kick.Signal();
@@ -115,20 +110,17 @@ internal sealed class NetPair(EventLoop loop, INetEnd end, NetReceiver? receiver
         Virtqueue queue = transmitter.Queue;
         queue.SuppressKicks();
         int budget = QueueService.Budget;
-        long since = Stopwatch.GetTimestamp();
+        SignalPace pace = new(firstAtOnce: false);
         do
         {
             while (budget > 0 && !_stopping && transmitter.Step(out int error))
             {
                 budget--;
                 Note(error);
-                if (Stopwatch.GetTimestamp() - since < SignalTicks) continue;
-                Signal(queue);
-                since = Stopwatch.GetTimestamp();
+                if (pace.IsDue()) Announce();
             }
         }
         while (budget > 0 && !_stopping && !transmitter.Holds && queue.EnableKicks());
-        Signal(queue);
         if (transmitter.Wait != 0) timers!.Transmit.Set(transmitter.Wait);
         if (queue.Fault != QueueFault.None) Report(queue, ref _transmitBroken);
         else if (budget <= 0) queue.Setup.Kick.Signal();
@@ -153,10 +145,7 @@ internal sealed class NetPair(EventLoop loop, INetEnd end, NetReceiver? receiver
     /// <summary>Whether the host's end is gone for good; one that is down (EIO) may come back.</summary>
     internal static bool IsFinal(int error) => error is Libc.EBADFD or Libc.EBADF or Libc.EPIPE or Libc.ENODEV or Libc.ECONNRESET or Libc.ENOTCONN;
 
-    private void Signal(Virtqueue queue)
-    {
-        if (queue.TakeSignal()) transport.Signal(queue.Setup.Index);
-    }
+    private void Announce() => Virtqueue.Announce(receiver?.Queue, transmitter?.Queue, transport);
 
     private void Report(Virtqueue queue, ref bool reported)
     {

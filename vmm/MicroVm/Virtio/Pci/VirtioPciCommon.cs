@@ -63,6 +63,8 @@ public sealed partial class VirtioPciCommon : ITransportRegisters
 
     void ITransportRegisters.RaiseQueue(int queue) => Raise(Volatile.Read(ref Queue[queue].Vector), VirtioPciIsr.Bits.IsrQueue);
 
+    bool ITransportRegisters.ShareInterrupt(int queue, int other) => !_msix.Enabled || Volatile.Read(ref Queue[queue].Vector) == Volatile.Read(ref Queue[other].Vector);
+
     void ITransportRegisters.RaiseConfig() => Raise(_r.ConfigVector, VirtioPciIsr.Bits.IsrConfig);
 
     // With MSI-X but without a vector the driver looks for itself, and what is signalled is heard by nobody.

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using MicroVm.Events;
 
 namespace MicroVm.Virtio.Queue;
@@ -15,15 +14,13 @@ internal sealed class QueueService(EventLoop loop, Virtqueue queue, IChainHandle
 {
     /// <summary>Chains per turn of the loop; then others get their turn.</summary>
     internal const int Budget = 128;
-    // A burst shares one interrupt, but nothing that is done waits longer than this for requests behind it.
-    private static readonly long SignalTicks = Stopwatch.Frequency / 20_000;
 
     private volatile bool _stopping;
     private bool _reported;
 
     internal Virtqueue Queue => queue;
 
-    internal void Start() => loop.Add(queue.Setup.Kick.Fd, this);
+    internal void Start() => loop.Add(queue.Setup.Kick.Fd, this, edge: true);
 
     /// <summary>Returns once the request under way is done; no other is begun.</summary>
     internal void Stop()
@@ -34,20 +31,17 @@ internal sealed class QueueService(EventLoop loop, Virtqueue queue, IChainHandle
 
     public void OnReady(int token)
     {
-        queue.Setup.Kick.Drain();
         if (_reported || _stopping) return;
         queue.SuppressKicks();
         int budget = Budget;
-        long since = Stopwatch.GetTimestamp();
+        SignalPace pace = new(firstAtOnce: false);
         do
         {
             while (!_stopping && budget-- > 0 && queue.TryPop(out Chain chain))
             {
                 if (handler.Serve(ref chain, out uint written)) queue.Push(chain.Head, written);
                 else queue.Break(QueueFault.NoRoomForAnswer);
-                if (Stopwatch.GetTimestamp() - since < SignalTicks) continue;
-                Signal();
-                since = Stopwatch.GetTimestamp();
+                if (pace.IsDue()) Signal();
             }
         }
         while (!_stopping && budget > 0 && queue.EnableKicks());

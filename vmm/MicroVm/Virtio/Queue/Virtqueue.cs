@@ -100,6 +100,15 @@ public sealed class Virtqueue
         return (ushort)(now - wanted - 1) < (ushort)(now - before);
     }
 
+    /// <summary>Interrupts the driver for what was used of two queues, for as much as it wants to hear: once where they share the interrupt.</summary>
+    internal static void Announce(Virtqueue? queue, Virtqueue? other, IVirtioTransport transport)
+    {
+        bool first = queue is not null && queue.TakeSignal(), second = other is not null && other.TakeSignal();
+        if (first && second) transport.SignalBoth(queue!.Setup.Index, other!.Setup.Index);
+        else if (first) transport.Signal(queue!.Setup.Index);
+        else if (second) transport.Signal(other!.Setup.Index);
+    }
+
     /// <summary>Tells the driver that kicks are not needed while this side looks at the queue anyway.</summary>
     public void SuppressKicks()
     {

@@ -5,7 +5,7 @@ using MicroVm.Virtio.Queue;
 
 namespace MicroVm.Virtio.Transport;
 
-/// <summary>What differs between the transports: where the registers are. Everything is called under <see cref="Gate"/>, but for <see cref="RaiseQueue"/>.</summary>
+/// <summary>What differs between the transports: where the registers are. Everything is called under <see cref="Gate"/>, but for <see cref="RaiseQueue"/> and <see cref="ShareInterrupt"/>.</summary>
 internal interface ITransportRegisters
 {
     /// <summary>The gate of the block with the status register.</summary>
@@ -28,6 +28,9 @@ internal interface ITransportRegisters
 
     /// <summary>Interrupts the driver for used buffers. From any thread.</summary>
     void RaiseQueue(int queue);
+
+    /// <summary>Whether <see cref="RaiseQueue"/> does the same for both queues. From any thread.</summary>
+    bool ShareInterrupt(int queue, int other);
 
     /// <summary>What <see cref="IVirtioTransport.CallEvent"/> gives.</summary>
     EventFd CallEvent(int queue);

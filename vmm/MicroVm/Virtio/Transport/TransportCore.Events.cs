@@ -18,6 +18,13 @@ internal sealed partial class TransportCore
     public void Signal(int queue) => _registers.RaiseQueue(queue);
 
     /// <inheritdoc/>
+    public void SignalBoth(int queue, int other)
+    {
+        _registers.RaiseQueue(queue);
+        if (!_registers.ShareInterrupt(queue, other)) _registers.RaiseQueue(other);
+    }
+
+    /// <inheritdoc/>
     public EventFd CallEvent(int queue) => _registers.CallEvent(queue);
 
     /// <inheritdoc/>

@@ -25,7 +25,6 @@ internal sealed partial class VsockMuxer
             }
         }
         while (!_stopping && budget > 0 && _transmit.EnableKicks());
-        if (_transmit.TakeSignal()) _transport.Signal(_transmit.Setup.Index);
         if (budget <= 0) _transmit.Setup.Kick.Signal();
     }
 

@@ -27,7 +27,6 @@ internal sealed partial class VsockMuxer
             else if (TryFill(ref chain.Writable, out uint written)) _receive.Push(chain.Head, written);
             else _receive.UndoPop();
         }
-        if (_receive.TakeSignal()) _transport.Signal(_receive.Setup.Index);
         if (budget <= 0) _receive.Setup.Kick.Signal();
     }
 

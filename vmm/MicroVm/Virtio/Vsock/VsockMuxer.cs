@@ -29,8 +29,8 @@ internal sealed partial class VsockMuxer : IEventHandler
 
     internal void Start()
     {
-        _loop.Add(_receive.Setup.Kick.Fd, this, ReceiveKick);
-        _loop.Add(_transmit.Setup.Kick.Fd, this, TransmitKick);
+        _loop.Add(_receive.Setup.Kick.Fd, this, ReceiveKick, edge: true);
+        _loop.Add(_transmit.Setup.Kick.Fd, this, TransmitKick, edge: true);
         _loop.Add(_host.Listener, this, Listener);
     }
 
@@ -51,13 +51,12 @@ internal sealed partial class VsockMuxer : IEventHandler
 
     public void OnReady(int token)
     {
-        if (token == ReceiveKick) _receive.Setup.Kick.Drain();
-        else if (token == TransmitKick) _transmit.Setup.Kick.Drain();
         if (_stopping || _reported) return;
         if (token == TransmitKick) ServeGuest();
         else if (token == Listener) Accept();
         else if (token >= 0 && _table[token] is { State: not VsockState.Free } c) ServeHost(c);
         TellGuest();
+        Virtqueue.Announce(_receive, _transmit, _transport);
         Virtqueue broken = _receive.Fault != QueueFault.None ? _receive : _transmit;
         if (broken.Fault == QueueFault.None) return;
         _reported = true;
