@@ -10,9 +10,8 @@ fi
 same() { check "$1" "@$2 is '$(value_of "$2")', not '$3'" test -n "$3" -a "$(value_of "$2")" = "$3"; } # NAME KEY TEXT
 gcc -O1 -static -s -o "$folder/edu" "$lab/edu.c"
 truncate -s 64M "$folder/disk"
-# Debian's generic kernel has NVMe as a module. One processor: of two, this kernel died once in the emulator, by a breakpoint
-# in __schedule that it found no reason for (int3, while it changes its own code).
-host="--smp 1 --host-kernel $kernel"
+# Debian's generic kernel has NVMe as a module.
+host="--host-kernel $kernel"
 devices="-drive file=$folder/disk,if=none,id=d,format=raw -device nvme,serial=s,drive=d -device edu,dma_mask=0xffffffffffff"
 find='
 modprobe nvme; for i in $(seq 100); do [ -b /dev/nvme0n1 ] && break; usleep 50000; done
