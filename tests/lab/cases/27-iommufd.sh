@@ -46,7 +46,7 @@ put_script <<END
 $in_guest
 echo "@read \$(sum /dev/nvme0n1)"
 head -c 4194304 /dev/urandom >/tmp/new; dd if=/tmp/new of=/dev/nvme0n1 bs=64k seek=64 oflag=direct 2>/dev/null; echo "@wrote \$(md5sum </tmp/new | cut -c1-32)"
-/edu \$edu id; /edu \$edu dma; /edu \$edu msi 20
+/edu \$edu id; /edu \$edu dma
 END
 put_edu
 guest --cpus 2 --device $nvme,iommufd=on --device $edu,iommufd=on; echo "@both_code $?"
@@ -67,7 +67,7 @@ mmio busy guest --device $nvme,iommufd=on
 dmesg -c >/dev/null
 put_script <<END
 $in_guest
-/edu \$edu outside 0x80000000; /edu \$edu outside 0xfffff000; /edu \$edu dma | sed "s/@dma/@after/"
+/edu \$edu msi 20; /edu \$edu outside 0x80000000; /edu \$edu outside 0xfffff000; /edu \$edu dma | sed "s/@dma/@after/"
 END
 put_edu
 guest --device $edu,iommufd=on; dmesg | grep -c "DMAR.*fault addr 0x80000000" | sed "s/^/@fault /"; dmesg -c | grep -i "dmar.*fault"
