@@ -255,7 +255,8 @@ public sealed class QueueFaultTests : IDisposable
         Assert.True(_guest.WaitForReset());
         Assert.True(Stopwatch.GetElapsedTime(start) < TimeSpan.FromSeconds(1));
         Assert.Equal(used, _queue.UsedIndex);
-        Assert.True(GuestDriver.Eventually(() => _guest.Line.Event.Drain() == 1));
+        // One; that of what was used before may come together with it.
+        Assert.True(GuestDriver.Eventually(() => _guest.Line.Event.Drain() is 1 or 2));
         Assert.NotEqual(0u, _guest.InterruptStatus & VirtioMmio.Bits.InterruptStatusConfigChange);
         _queue.Kick();
         _queue = _guest.Start(8).Queues[0];
