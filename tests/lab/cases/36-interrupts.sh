@@ -15,6 +15,7 @@ ifconfig eth0 10.0.0.2 netmask 255.255.255.0 up
 ping -c 2 10.0.0.1 >/dev/null
 fired() { awk -v cpus=$(nproc) "/virtio/ { for (i = 2; i <= cpus + 1; i++) { n += \$i; if (\$i > 0) on[i] = 1 } } END { print n + 0, length(on) }" /proc/interrupts; }
 set -- $(fired); before=$1
+size=$(cat /sys/block/vda/size) seen=1; echo "size $size"
 echo "ready"; sleep 1
 for cpu in $(seq 0 $(( $(nproc) - 1 ))); do cpu=$((1 << cpu))
     for disk in a b; do taskset $cpu dd if=/dev/vd$disk of=/dev/null bs=4k count=1500 iflag=direct 2>/dev/null & work="$work $!"; done
@@ -23,7 +24,6 @@ done
 dd if=/dev/hwrng of=/dev/null bs=64 count=200 2>/dev/null & work="$work $!"
 dd if=/dev/zero bs=64 count=500 2>/dev/null | tr "\0" . >/dev/hvc0 & work="$work $!"
 # Each size is told to the host, which then gives the next.
-size=0 seen=0
 while [ $seen -lt 20 ]; do
     now=$(cat /sys/block/vda/size)
     [ $now != $size ] && { size=$now; seen=$((seen+1)); echo "size $size"; }
