@@ -235,6 +235,9 @@ public sealed class QueueFaultTests : IDisposable
 
     private void Good()
     {
+        // No interrupt for it (2.7.7): it could come late, and be counted with that of a broken queue.
+        Assert.True(_queue.EventIndex);
+        _queue.Ram.StoreIndex(_queue.Available + 4 + _queue.Size * 2ul, 0x7fff);
         _queue.DescribeChain(0, null, new Buffer(_queue.Data, 4, false));
         Assert.NotNull(_queue.Transact(0));
     }
@@ -255,8 +258,7 @@ public sealed class QueueFaultTests : IDisposable
         Assert.True(_guest.WaitForReset());
         Assert.True(Stopwatch.GetElapsedTime(start) < TimeSpan.FromSeconds(1));
         Assert.Equal(used, _queue.UsedIndex);
-        // One; that of what was used before may come together with it.
-        Assert.True(GuestDriver.Eventually(() => _guest.Line.Event.Drain() is 1 or 2));
+        Assert.True(GuestDriver.Eventually(() => _guest.Line.Event.Drain() == 1));
         Assert.NotEqual(0u, _guest.InterruptStatus & VirtioMmio.Bits.InterruptStatusConfigChange);
         _queue.Kick();
         _queue = _guest.Start(8).Queues[0];
