@@ -42,7 +42,7 @@ make_emulator() {
 
     cd "$source"/qemu-*/ && patch -p1 <"$here/emulator.patch" && mkdir build && cd build || return
     # All devices, and of what needs a library only user networking.
-    ../configure --target-list=x86_64-softmmu --without-default-features --enable-tcg --enable-slirp --disable-debug-info \
+    ../configure --target-list=x86_64-softmmu --without-default-features --enable-tcg --enable-slirp --disable-debug-info --disable-qom-cast-debug \
         --disable-docs --disable-tools --disable-werror --firmwarepath=/usr/share/qemu:/usr/share/seabios:/usr/lib/ipxe/qemu || return
     nice ninja qemu-system-x86_64 && strip -o "$folder/qemu-system-x86_64" qemu-system-x86_64
 }

@@ -1,8 +1,11 @@
 # A guest that sends interrupts to itself as fast as it can, by the ICR of its x2APIC (row I1): the machine answers
-# whoever asks, KVM alone deals with the storm, and the machine ends when it is told to.
+# whoever asks, KVM alone deals with the storm, and the machine ends when it is told to. And a guest that takes the
+# level-triggered line of an assigned device and does not end it.
 source "$(dirname "$0")/../case.sh"
 
-lab_run --module msr -- "$vm"'
+need gcc:gcc
+"$lab/../guests/build" "$folder" >/dev/null
+lab_run --module msr --qemu "-device edu" --file "$folder/line.elf=/line.elf" -- "$vm"'
 exits=/sys/kernel/tracing/events/kvm/kvm_userspace_exit
 put_script <<"SCRIPT"
 how=$(sed "s/.*how=\([a-z]*\).*/\1/" /proc/cmdline)
@@ -44,7 +47,19 @@ for how in ever init; do
     i=0; while [ $i -lt 200 ] && kill -0 $vmm 2>/dev/null; do usleep 100000; i=$((i+1)); done
     kill -0 $vmm 2>/dev/null && { echo "@${how}_still yes"; kill -9 $vmm; }
     wait $vmm; echo "@${how}_code $?"
-done'
+done
+for d in /sys/bus/pci/devices/*; do [ $(cat $d/device) = 0x11e8 ] && edu=${d##*/}; done
+microvm vfio bind $edu
+echo hist:keys=reason >$exits/trigger
+microvm run --name line --kernel /line.elf --memory 64M --device $edu --cmdline 12000 >/tmp/console & vmm=$!
+i=0; while [ $i -lt 600 ] && kill -0 $vmm 2>/dev/null && ! grep -q "^@" /tmp/console; do usleep 50000; i=$((i+1)); done
+asked=0 answered=0
+for i in $(seq 5); do asked=$((asked+1)); timeout 5 microvm ctl line info >/dev/null && answered=$((answered+1)); done
+echo "@line_unanswered $((asked - answered))"
+wait $vmm; echo "@line_code $?"
+echo "@line_taken $(sed "s/@//" /tmp/console | tr "\n" " ")"
+echo "@line_exits $(awk "/hitcount/ { n += \$NF } END { print n + 0 }" $exits/hist)"; sed -n "s/^{/D: {/p" $exits/hist
+echo "@line_ends $(sed -n "s/^{ reason: *26 } hitcount: *//p" $exits/hist)"'
 expect_exit 0 "the lab ends well"
 expect_value "the guest ends well" code 0
 expect_at_least "interrupts between processors that arrived" ipis 5000
@@ -58,3 +73,8 @@ expect_value "and it is stopped" ever_stop 0
 expect_value "with the exit code of a stop" ever_code 125
 expect_value "INITs to a processor without an end: questions are answered" init_unanswered 0
 expect_value "and SIGTERM ends it" init_code 143
+expect_value "a level that is not ended comes once, again while it is asserted when it is ended, and no more when it is not" line_taken '1 1 2 2 '
+expect_value "it is two ends" line_ends 2
+expect_at_most "and nothing goes round meanwhile: exits of the whole guest" line_exits 60
+expect_value "questions are answered" line_unanswered 0
+expect_value "and the guest ends by itself" line_code 42
