@@ -118,8 +118,6 @@ copy_modules() {
         (cd "$from" && xargs cp --parents -Lt "$target")
     cp "$from"/modules.{builtin,builtin.modinfo,order} "$target" 2>/dev/null || true
     find "$target" -name '*.ko.xz' -exec xz -d {} + -o -name '*.ko.zst' -exec zstd -dq --rm {} +
-    # Without their signatures, whose verification takes the emulator a tenth of a guest's start.
-    find "$target" -name '*.ko' -exec strip --strip-debug {} +
     depmod -b "$root" "$version"
     rm -f "$target"/modules.{*.bin,builtin.modinfo}
 }
