@@ -36,7 +36,7 @@ expect_line "a second call rebuilds nothing ($(sed -n 's/^lab: prepared in \(.*\
 lab_run -- no-such-command
 expect_exit 127 "a command that is not there ends with 127"
 
-lab_run --timeout 8 -- 'echo begun; sleep 100'
+LAB_PATIENCE=1 lab_run --timeout 8 -- 'echo begun; sleep 100'
 expect_exit 124 "a lab that hangs is ended with 124"
 expect_line "and says so" '^lab: timed out after 8 seconds'
 
