@@ -2,17 +2,23 @@
 source "$(dirname "$0")/../case.sh"
 
 lab_run --timeout 420 -- "$vm"'
+put_script <<"SCRIPT"
+yes durable | head -c 1048576 >/m
+data() { i=0; while [ $i -lt 64 ]; do cat /m; i=$((i+1)); done; }
+case $how in
+    write) data | dd of=/dev/vda bs=1M conv=fsync 2>/dev/null && echo "@synced yes"; sleep 1000 ;;
+    read) [ "$(md5sum </dev/vda)" = "$(data | md5sum)" ] && echo "@same yes" ;;
+esac
+SCRIPT
 truncate -s 64M /tmp/disk
-microvm run $files --disk path=/tmp/disk --memory 512M --cmdline "console=ttyS0 quiet microvm.exec=\
-yes durable | head -c 67108864 | dd of=/dev/vda bs=1M conv=fsync 2>/dev/null && echo @synced yes; sleep 1000" >/tmp/console &
+microvm run $files --disk path=/tmp/disk --memory 512M --cmdline "console=ttyS0 quiet how=write microvm.exec=sh /script" >/tmp/console &
 vmm=$!
 for i in $(seq 120); do grep -q @synced /tmp/console && break; sleep 1; done
 kill -KILL $vmm
 wait $vmm
 echo "@killed $?"
 cat /tmp/console
-run --disk path=/tmp/disk,ro --memory 512M --cmdline "console=ttyS0 quiet microvm.exec=\
-yes durable | head -c 67108864 | cmp - /dev/vda && echo @same yes"
+run --disk path=/tmp/disk,ro --memory 512M --cmdline "console=ttyS0 quiet how=read microvm.exec=sh /script"
 echo "@code $?"'
 expect_exit 0 "the lab ends well"
 expect_value "the first guest has synced" synced yes
