@@ -51,10 +51,10 @@ done
 for d in /sys/bus/pci/devices/*; do [ $(cat $d/device) = 0x11e8 ] && edu=${d##*/}; done
 microvm vfio bind $edu
 echo hist:keys=reason >$exits/trigger
-microvm run --name line --kernel /line.elf --memory 64M --device $edu --cmdline 12000 >/tmp/console & vmm=$!
+microvm run --name line --kernel /line.elf --memory 64M --device $edu --cmdline 30000 >/tmp/console & vmm=$!
 i=0; while [ $i -lt 600 ] && kill -0 $vmm 2>/dev/null && ! grep -q "^@" /tmp/console; do usleep 50000; i=$((i+1)); done
 asked=0 answered=0
-for i in $(seq 5); do asked=$((asked+1)); timeout 5 microvm ctl line info >/dev/null && answered=$((answered+1)); done
+for i in 1 2 3; do asked=$((asked+1)); timeout 5 microvm ctl line info >/dev/null && answered=$((answered+1)); done
 echo "@line_unanswered $((asked - answered))"
 wait $vmm; echo "@line_code $?"
 echo "@line_taken $(sed "s/@//" /tmp/console | tr "\n" " ")"
