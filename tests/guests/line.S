@@ -1,8 +1,8 @@
 /* Takes the level-triggered line of an assigned QEMU edu device on bus 0, does not end the interrupt for N million TSC
-   ticks (the command line; 3000), then ends it while the device still asserts the line, then for good. Prints after each
-   step, how many interrupts it has taken: 1 after the first, 1 after the wait, 2 after the first end, 2
-   after the device was acknowledged and the second one ended. Code 42; 1 if there is no such device, 2 if an interrupt
-   does not come. */
+   ticks (the command line; 3000), then ends it while the device still asserts the line, then for good. Prints after
+   each step how many interrupts it has taken: 1 after the first, 1 after the wait, 2 after the first end, 2 after the
+   device was acknowledged and the second one ended. Code 42; 1 if there is no such device, 2 if an interrupt does not
+   come. */
 #include "guest.inc"
         .set    EDU, 0x11e81234
         .set    BAR, 0xc8000000
