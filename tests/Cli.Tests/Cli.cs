@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Runtime.CompilerServices;
 using Xunit;
 
 // They start processes and look at what those leave behind.
@@ -22,8 +21,6 @@ internal sealed record Ran(int Code, string Out, string Error)
 internal static class Cli
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
-
-    internal static string Repository { get; } = Path.GetFullPath(Path.Combine(Path.GetDirectoryName(ThisFile())!, "../.."));
 
     /// <summary>The program under test.</summary>
     internal static string Program { get; } = FindProgram();
@@ -72,9 +69,7 @@ internal static class Cli
     private static string FindProgram()
     {
         if (Environment.GetEnvironmentVariable("MICROVM_BIN") is { Length: > 0 } given) return given;
-        string published = Path.Combine(Repository, "artifacts/microvm");
+        string published = Repository.Full("artifacts/microvm");
         return System.IO.File.Exists(published) ? published : Path.Combine(AppContext.BaseDirectory, "MicroVm.Cli");
     }
-
-    private static string ThisFile([CallerFilePath] string path = "") => path;
 }

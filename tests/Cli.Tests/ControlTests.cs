@@ -156,7 +156,7 @@ public sealed class ControlTests : IDisposable
         Assert.Contains("at most 107 bytes", Refused(127, longer), StringComparison.Ordinal);
         // Nor is it cut to what fits, and another socket found there.
         Assert.Equal(127, Cli.Run("ctl", longer, "info").Code);
-        Ran ran = Cli.Run("run", "--kernel", Guests.Path("halt.elf"), "--memory", "4M", "--serial", "none", "--net", $"socket={longer}");
+        Ran ran = Cli.Run("run", "--kernel", Guests.Path("halt"), "--memory", "4M", "--serial", "none", "--net", $"socket={longer}");
         Assert.Equal(125, ran.Code);
         Assert.Contains("of at most 107 bytes", ran.ErrorLine(), StringComparison.Ordinal);
     }
@@ -173,7 +173,7 @@ public sealed class ControlTests : IDisposable
 
     private static string Refused(int code, string path)
     {
-        Ran ran = Cli.Run("run", "--kernel", Guests.Path("halt.elf"), "--memory", "4M", "--serial", "none", "--api-socket", path);
+        Ran ran = Cli.Run("run", "--kernel", Guests.Path("halt"), "--memory", "4M", "--serial", "none", "--api-socket", path);
         Assert.Equal(code, ran.Code);
         return ran.ErrorLine();
     }
@@ -190,7 +190,7 @@ public sealed class ControlTests : IDisposable
 
     private Process Start(params string[] args)
     {
-        ProcessStartInfo start = new(Cli.Program, ["run", "--kernel", Guests.Path("halt.elf"), "--memory", "4M", "--serial", "none", .. args]) { RedirectStandardError = true };
+        ProcessStartInfo start = new(Cli.Program, ["run", "--kernel", Guests.Path("halt"), "--memory", "4M", "--serial", "none", .. args]) { RedirectStandardError = true };
         Process process = Process.Start(start)!;
         _started.Add(process);
         long deadline = Environment.TickCount64 + 20_000;

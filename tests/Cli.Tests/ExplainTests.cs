@@ -40,7 +40,7 @@ public sealed class ExplainTests
     [KvmFact]
     public void A_configuration_is_built_shown_and_given_back()
     {
-        string output = Cli.File("never", "kept"), config = Cli.File("explain.json", $$"""{"kernel": "{{Guests.Path("loop.elf")}}", "memory": "16M", "rng": true, "transport": "pci", "serial": "file={{Cli.Scratch}}/never"}""");
+        string output = Cli.File("never", "kept"), config = Cli.File("explain.json", $$"""{"kernel": "{{Guests.Path("loop")}}", "memory": "16M", "rng": true, "transport": "pci", "serial": "file={{Cli.Scratch}}/never"}""");
         Ran ran = Cli.Run("explain", "--config", config, "--cpus", "2", "--json");
         Assert.Equal((0, ""), (ran.Code, ran.Error));
         JsonNode picture = JsonNode.Parse(ran.Out)!;
@@ -58,14 +58,14 @@ public sealed class ExplainTests
     public void The_page_is_whole_and_the_guests_words_are_text()
     {
         string path = Path.Combine(Cli.Scratch, "page.html");
-        Assert.Equal(new Ran(0, "", ""), Cli.Run("explain", "--kernel", Guests.Path("loop.elf"), "--memory", "16M", "--rng", "--html", path));
+        Assert.Equal(new Ran(0, "", ""), Cli.Run("explain", "--kernel", Guests.Path("loop"), "--memory", "16M", "--rng", "--html", path));
         string page = System.IO.File.ReadAllText(path);
         Assert.StartsWith("<!DOCTYPE html>", page, StringComparison.Ordinal);
         Assert.EndsWith("</body></html>\n", page, StringComparison.Ordinal);
         Assert.Contains("<svg", page, StringComparison.Ordinal);
         Assert.DoesNotContain("src=", page, StringComparison.Ordinal);
         Assert.DoesNotContain("href=", page, StringComparison.Ordinal);
-        Ran ran = Cli.Run("explain", "--kernel", Guests.Path("loop.elf"), "--html", "/nonexistent/x.html");
+        Ran ran = Cli.Run("explain", "--kernel", Guests.Path("loop"), "--html", "/nonexistent/x.html");
         Assert.Equal(125, ran.Code);
         Assert.Contains("cannot make the page", ran.ErrorLine(), StringComparison.Ordinal);
     }

@@ -17,7 +17,7 @@ public sealed class KillTests
         string temporary = Directory.CreateDirectory(Path.Combine(folder, "tmp")).FullName;
         string socket = Path.Combine(folder, "vsock"), disk = Path.Combine(folder, "disk.img");
         File.WriteAllBytes(disk, new byte[1 << 20]);
-        string[] machine = ["run", "--kernel", Guests.Path("loop.elf"), "--serial", "none", "--disk", $"path={disk}", "--vsock", $"cid=9,socket={socket}"];
+        string[] machine = ["run", "--kernel", Guests.Path("loop"), "--serial", "none", "--disk", $"path={disk}", "--vsock", $"cid=9,socket={socket}"];
         for (int i = 0; i < Kills; i++)
         {
             string signal = ((string[])["KILL", "TERM", "HUP"])[random.Next(3)];
@@ -27,7 +27,7 @@ public sealed class KillTests
             // After SIGKILL the socket's name is left, as it must be; the next machine takes it over.
             Assert.Empty(Directory.GetFileSystemEntries(temporary));
         }
-        Assert.Equal(42, Cli.Run([.. machine[..2], Guests.Path("onepage.elf"), .. machine[3..]]).Code);
+        Assert.Equal(42, Cli.Run([.. machine[..2], Guests.Path("onepage"), .. machine[3..]]).Code);
         Assert.False(File.Exists(socket), "a machine that ends takes its socket away");
         Assert.Empty(Running(folder));
     }

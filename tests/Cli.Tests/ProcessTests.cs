@@ -7,7 +7,7 @@ namespace MicroVm.Cli.Tests;
 public class ProcessTests
 {
     private const int GuestCode = 42;
-    private static readonly string OnePage = Guests.Path("onepage.elf"), Hello = Guests.Path("hello.elf"), Halt = Guests.Path("halt.elf"), Triple = Guests.Path("triple.elf");
+    private static readonly string OnePage = Guests.Path("onepage"), Hello = Guests.Path("hello"), Halt = Guests.Path("halt"), Triple = Guests.Path("triple");
 
     [KvmFact]
     public void Guest_s_own_code_and_nothing_else()
@@ -127,7 +127,7 @@ public class ProcessTests
         Assert.Equal(1, root.GetProperty("version").GetInt32());
         Assert.Equal(ran.Code == 0, root.GetProperty("kvmUsable").GetBoolean());
         Assert.True(!root.GetProperty("stockGuests").GetBoolean() || root.GetProperty("kvmUsable").GetBoolean());
-        string documentation = File.ReadAllText(Path.Combine(Cli.Repository, "docs/doctor.md"));
+        string documentation = Repository.Text("docs/doctor.md");
         foreach (JsonElement probe in root.GetProperty("probes").EnumerateArray())
         {
             Assert.Contains($"`{probe.GetProperty("name").GetString()}`", documentation, StringComparison.Ordinal);
@@ -142,15 +142,5 @@ public class ProcessTests
         Ran ran = Cli.Run("doctor");
         Assert.Contains("Stock guests: ", ran.Out, StringComparison.Ordinal);
         Assert.DoesNotContain('\e', ran.Out);
-    }
-}
-
-/// <summary>A theory that begins a machine.</summary>
-[AttributeUsage(AttributeTargets.Method)]
-internal sealed class KvmTheoryAttribute : TheoryAttribute
-{
-    public KvmTheoryAttribute()
-    {
-        if (!Guests.HasKvm) Skip = "no /dev/kvm here";
     }
 }

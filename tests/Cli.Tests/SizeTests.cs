@@ -15,7 +15,7 @@ public class SizeTests
     [KvmFact]
     public void Beside_the_guest_s_memory_it_takes_less_than_six_MiB()
     {
-        using Process process = Process.Start(Cli.Program, ["run", "--kernel", Guests.Path("halt.elf"), "--memory", $"{GuestKiB}K", "--serial", "none"]);
+        using Process process = Process.Start(Cli.Program, ["run", "--kernel", Guests.Path("halt"), "--memory", $"{GuestKiB}K", "--serial", "none"]);
         try
         {
             // At rest when vCPU 0, which runs on the main thread, has been in the guest for a while.

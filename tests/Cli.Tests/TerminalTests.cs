@@ -97,7 +97,7 @@ public sealed class TerminalTests : IDisposable
     [KvmFact]
     public void It_is_as_it_was_when_the_host_gives_no_thread_and_that_is_an_error_that_says_so()
     {
-        (string program, string kernel) = Cli.ForAnyUser(Guests.Path("onepage.elf"));
+        (string program, string kernel) = Cli.ForAnyUser(Guests.Path("onepage"));
         int failures = 0;
         for (int threads = 2; threads <= 12; threads++)
         {

@@ -9,7 +9,7 @@ public sealed class AccessTests
     [KvmFact]
     public void ResidentRegistersAreReadWithoutAnExit()
     {
-        using Machine machine = Machine.Create(Guests.Options("resident", "1000") with { Virtio = [new RngOptions()] });
+        using Machine machine = Machine.Create(Machines.Options("resident", "1000") with { Virtio = [new RngOptions()] });
         Assert.Equal(42, machine.Run().ExitCode);
         Assert.Equal(1, machine.Parts.Vcpus[0].Exits); // the exit port
     }
@@ -17,7 +17,7 @@ public sealed class AccessTests
     [KvmFact]
     public void PortReadsExitOnceEach()
     {
-        using Machine machine = Machine.Create(Guests.Options("pio", "1000") with { Serial = ConsoleEndpoint.Descriptors(-1, -1) });
+        using Machine machine = Machine.Create(Machines.Options("pio", "1000") with { Serial = ConsoleEndpoint.Descriptors(-1, -1) });
         Assert.Equal(42, machine.Run().ExitCode);
         Assert.Equal(1001, machine.Parts.Vcpus[0].Exits);
     }
@@ -25,14 +25,14 @@ public sealed class AccessTests
     [KvmFact]
     public void S2_EveryPortAndHoleCanBePoked()
     {
-        MachineResult end = Guests.Run(Guests.Options("poke", "1024") with { Serial = ConsoleEndpoint.Descriptors(-1, -1), Virtio = [new RngOptions()] });
+        MachineResult end = Machines.Run(Machines.Options("poke", "1024") with { Serial = ConsoleEndpoint.Descriptors(-1, -1), Virtio = [new RngOptions()] });
         Assert.Equal((EndReason.GuestExit, 42), (end.Reason, end.ExitCode));
     }
 
     [KvmFact]
     public async Task StringInstructionsReachThePort()
     {
-        await using Machine machine = Machine.Create(Guests.Options("repout") with { Serial = ConsoleEndpoint.Stream });
+        await using Machine machine = Machine.Create(Machines.Options("repout") with { Serial = ConsoleEndpoint.Stream });
         Task<MachineResult> run = machine.RunAsync();
         using StreamReader reader = new(machine.SerialStream, Encoding.ASCII);
         string text = await reader.ReadToEndAsync();
@@ -43,7 +43,7 @@ public sealed class AccessTests
     [KvmFact]
     public void AccessesAllocateNothing()
     {
-        MachineOptions few = Guests.Options("mmiowrite", "100") with { Virtio = [new RngOptions()] }, many = few with { CommandLine = "20000" };
+        MachineOptions few = Machines.Options("mmiowrite", "100") with { Virtio = [new RngOptions()] }, many = few with { CommandLine = "20000" };
         _ = Allocated(few);
         Assert.Equal(Allocated(few), Allocated(many));
     }

@@ -10,14 +10,14 @@ public sealed class EndTests
     [KvmFact]
     public void GuestEndsWithItsOwnCode()
     {
-        MachineResult end = Guests.Run(Guests.Options("onepage"));
+        MachineResult end = Machines.Run(Machines.Options("onepage"));
         Assert.Equal((EndReason.GuestExit, 42), (end.Reason, end.ExitCode));
     }
 
     [KvmFact]
     public void C1_TripleFaultIsACrashWithAReport()
     {
-        MachineResult end = Guests.Run(Guests.Options("triple"));
+        MachineResult end = Machines.Run(Machines.Options("triple"));
         Assert.Equal((EndReason.Crash, MachineResult.CrashedCode), (end.Reason, end.ExitCode));
         Assert.Contains("rip ", end.CrashReport);
         Assert.Contains("accesses, oldest first", end.CrashReport);
@@ -26,7 +26,7 @@ public sealed class EndTests
     [KvmFact]
     public void C2_CodeWhereNothingIsEndsWithANameAndRegisters()
     {
-        using Machine machine = Machine.Create(Guests.Options("fetch"));
+        using Machine machine = Machine.Create(Machines.Options("fetch"));
         MachineResult end = machine.Run();
         Assert.Equal((EndReason.Crash, MachineResult.CrashedCode), (end.Reason, end.ExitCode));
         Assert.StartsWith("the guest crashed: ", end.Description, StringComparison.Ordinal);
@@ -39,14 +39,14 @@ public sealed class EndTests
     [InlineData(20_000)]
     public void C4_RandomLeavesAndModelSpecificRegistersFaultInTheGuestOnly(int times)
     {
-        MachineResult end = Guests.Run(Guests.Options("sweep", times.ToString(CultureInfo.InvariantCulture)));
+        MachineResult end = Machines.Run(Machines.Options("sweep", times.ToString(CultureInfo.InvariantCulture)));
         Assert.Equal((EndReason.GuestExit, 42), (end.Reason, end.ExitCode));
     }
 
     [KvmFact]
     public async Task C3_AGuestThatLoopsIsStopped()
     {
-        await using Machine machine = Machine.Create(Guests.Options("loop"));
+        await using Machine machine = Machine.Create(Machines.Options("loop"));
         Task<MachineResult> run = machine.RunAsync();
         await Task.Delay(50);
         Assert.False(run.IsCompleted);
@@ -60,7 +60,7 @@ public sealed class EndTests
     [KvmFact]
     public async Task AGuestThatHaltsForGoodIsStoppedByCancelling()
     {
-        await using Machine machine = Machine.Create(Guests.Options("halt"));
+        await using Machine machine = Machine.Create(Machines.Options("halt"));
         using CancellationTokenSource cancel = new(TimeSpan.FromMilliseconds(100));
         MachineResult end = await machine.RunAsync(cancel.Token).WaitAsync(TimeSpan.FromSeconds(10));
         Assert.Equal(EndReason.Stopped, end.Reason);
@@ -69,7 +69,7 @@ public sealed class EndTests
     [KvmFact]
     public void AMachineThatWasStoppedBeforeItsStartDoesNotEnterTheGuest()
     {
-        using Machine machine = Machine.Create(Guests.Options("onepage"));
+        using Machine machine = Machine.Create(Machines.Options("onepage"));
         machine.Stop("early");
         Assert.Equal(EndReason.Stopped, machine.Run().Reason);
         Assert.Equal(0, machine.Parts.Vcpus[0].Exits);
@@ -81,7 +81,7 @@ public sealed class EndTests
     {
         for (int i = 0; i < 40; i++)
         {
-            Machine machine = Machine.Create(Guests.Options("loop"));
+            Machine machine = Machine.Create(Machines.Options("loop"));
             Task<MachineResult> run = machine.RunAsync();
             Thread.SpinWait(i * 10_000);
             machine.Dispose();

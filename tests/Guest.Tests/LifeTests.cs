@@ -42,7 +42,7 @@ public sealed class LifeTests(ITestOutputHelper output)
         {
             while (all.Count < wanted)
             {
-                Machine machine = Machine.Create(Guests.Options("halt") with { Virtio = [new RngOptions()], Serial = ConsoleEndpoint.Stream });
+                Machine machine = Machine.Create(Machines.Options("halt") with { Virtio = [new RngOptions()], Serial = ConsoleEndpoint.Stream });
                 all.Add((machine, machine.RunAsync()));
             }
         }
@@ -67,9 +67,9 @@ public sealed class LifeTests(ITestOutputHelper output)
     [KvmFact]
     public async Task TwoMachinesRunSideBySide()
     {
-        await using Machine loops = Machine.Create(Guests.Options("loop"));
+        await using Machine loops = Machine.Create(Machines.Options("loop"));
         Task<MachineResult> first = loops.RunAsync();
-        Assert.Equal(42, Guests.Run(Guests.Options("onepage")).ExitCode);
+        Assert.Equal(42, Machines.Run(Machines.Options("onepage")).ExitCode);
         Assert.False(first.IsCompleted);
         loops.Stop("test");
         Assert.Equal(EndReason.Stopped, (await first.WaitAsync(TimeSpan.FromSeconds(10))).Reason);
@@ -78,7 +78,7 @@ public sealed class LifeTests(ITestOutputHelper output)
     [KvmFact]
     public void AFailedCreationGivesEverythingBack()
     {
-        MachineOptions good = Guests.Options("onepage") with { Virtio = [new RngOptions()] };
+        MachineOptions good = Machines.Options("onepage") with { Virtio = [new RngOptions()] };
         MachineOptions[] bad = [good with { Initrd = "/nonexistent/initrd" }, good with { Serial = ConsoleEndpoint.Socket(new string('x', 200)) }, good with { Serial = ConsoleEndpoint.Socket("/nonexistent/socket") }];
         foreach (MachineOptions options in bad) Assert.Throws<MicroVmException>(() => Machine.Create(options));
         int fds = Census().Fds;
@@ -91,18 +91,18 @@ public sealed class LifeTests(ITestOutputHelper output)
     {
         foreach (int cpus in (int[])[0, -1, 65, 1000])
         {
-            MicroVmException e = Assert.Throws<MicroVmException>(() => Machine.Create(Guests.Options("onepage") with { Cpus = cpus }));
+            MicroVmException e = Assert.Throws<MicroVmException>(() => Machine.Create(Machines.Options("onepage") with { Cpus = cpus }));
             Assert.Equal(FailureKind.Usage, e.Kind);
         }
     }
 
     [KvmFact]
-    public void SixtyFourVcpusStart() => Assert.Equal(42, Guests.Run(Guests.Options("onepage") with { Cpus = 64 }).ExitCode);
+    public void SixtyFourVcpusStart() => Assert.Equal(42, Machines.Run(Machines.Options("onepage") with { Cpus = 64 }).ExitCode);
 
     [KvmFact]
     public async Task RegistersAreLookedAtBeforeWhileAndAfterAndTheGuestGoesOn()
     {
-        await using Machine machine = Machine.Create(Guests.Options("loop") with { Cpus = 2 });
+        await using Machine machine = Machine.Create(Machines.Options("loop") with { Cpus = 2 });
         Assert.NotEmpty(machine.Explain("gva", 0x1000, 0));
         Task<MachineResult> run = machine.RunAsync();
         // The second vCPU waits for its start inside KVM; the first runs without an exit.
@@ -119,7 +119,7 @@ public sealed class LifeTests(ITestOutputHelper output)
     {
         for (int i = 0; i < 50; i++)
         {
-            await using Machine machine = Machine.Create(Guests.Options("loop"));
+            await using Machine machine = Machine.Create(Machines.Options("loop"));
             Task<MachineResult> run = machine.RunAsync();
             Task looks = Task.Run(() => { while (!run.IsCompleted) _ = machine.Explain("gva", 0x1000, 0); });
             await Task.Delay(i % 7);
@@ -131,7 +131,7 @@ public sealed class LifeTests(ITestOutputHelper output)
 
     private static void RunMany(int count)
     {
-        for (int i = 0; i < count; i++) Assert.Equal(42, Guests.Run(Guests.Options("onepage") with { Virtio = i % 2 == 0 ? [new RngOptions()] : [], Cpus = 1 + i % 3 }).ExitCode);
+        for (int i = 0; i < count; i++) Assert.Equal(42, Machines.Run(Machines.Options("onepage") with { Virtio = i % 2 == 0 ? [new RngOptions()] : [], Cpus = 1 + i % 3 }).ExitCode);
     }
 
     private static (long Resident, long Managed) Memory()

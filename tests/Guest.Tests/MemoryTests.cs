@@ -49,7 +49,7 @@ public sealed class MemoryTests
 
     private static (EndReason Reason, int Code) Run(ulong bytes)
     {
-        MachineResult end = Guests.Run(Guests.Options("ram", $"{bytes / KiB}") with { MemoryBytes = bytes });
+        MachineResult end = Machines.Run(Machines.Options("ram", $"{bytes / KiB}") with { MemoryBytes = bytes });
         return (end.Reason, end.ExitCode);
     }
 }

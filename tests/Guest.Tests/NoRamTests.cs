@@ -25,7 +25,7 @@ public sealed class NoRamTests : IDisposable
     [InlineData(LocalApic, LocalApic)]
     public void C5_CodeInADeviceOrAHoleEndsTheGuestByName(ulong start, ulong end)
     {
-        using Machine machine = Machine.Create(Guests.Options("fetch", $"{start}") with { Virtio = [new RngOptions()] });
+        using Machine machine = Machine.Create(Machines.Options("fetch", $"{start}") with { Virtio = [new RngOptions()] });
         EndedByName(machine.Run(), $"rip {end:x16}");
         Assert.Equal(1, machine.Exits); // and no second try
     }
@@ -34,7 +34,7 @@ public sealed class NoRamTests : IDisposable
     public void C5_CodeInARegisterPageRuns()
     {
         const ulong OutToExitPort = 0xf4e6; // the instruction, as a number of sectors
-        MachineResult end = Guests.Run(Guests.Options("fetch", $"{Config}") with { Virtio = [Disk(OutToExitPort)] });
+        MachineResult end = Machines.Run(Machines.Options("fetch", $"{Config}") with { Virtio = [Disk(OutToExitPort)] });
         Assert.Equal((EndReason.GuestExit, 42), (end.Reason, end.ExitCode));
     }
 
@@ -44,7 +44,7 @@ public sealed class NoRamTests : IDisposable
     [InlineData(0x20_0003)]
     public void C5_PageTablesInARegisterPageAreWalkedAndNotWritten(ulong entry)
     {
-        using Machine machine = Machine.Create(Guests.Options("tables", $"{Page}") with { Virtio = [Disk(entry)] });
+        using Machine machine = Machine.Create(Machines.Options("tables", $"{Page}") with { Virtio = [Disk(entry)] });
         MachineResult end = machine.Run();
         Assert.Equal((EndReason.GuestExit, 42), (end.Reason, end.ExitCode));
         MemorySlot page = machine.Parts.Vm.Slots.Single(static slot => slot.GuestAddress == Page);
@@ -60,7 +60,7 @@ public sealed class NoRamTests : IDisposable
     [InlineData(Ged)]
     public async Task C5_PageTablesWhereNoneAreEndTheGuestByNameOrLeaveItToBeStopped(ulong tables)
     {
-        await using Machine machine = Machine.Create(Guests.Options("tables", $"{tables}") with { Virtio = [new RngOptions()] });
+        await using Machine machine = Machine.Create(Machines.Options("tables", $"{tables}") with { Virtio = [new RngOptions()] });
         Task<MachineResult> run = machine.RunAsync();
         if (await Task.WhenAny(run, Task.Delay(TimeSpan.FromSeconds(2))) != run)
         {
@@ -80,7 +80,7 @@ public sealed class NoRamTests : IDisposable
     [InlineData(Ged)]
     public void C5_RingsAndBuffersInAReadOnlySlotOrAHoleStopTheQueueUntilAReset(ulong page)
     {
-        using Machine machine = Machine.Create(Guests.Options("ring", $"{page}") with { Virtio = [new RngOptions()], Pci = true });
+        using Machine machine = Machine.Create(Machines.Options("ring", $"{page}") with { Virtio = [new RngOptions()], Pci = true });
         MachineResult end = machine.Run();
         Assert.Equal((EndReason.GuestExit, 42), (end.Reason, end.ExitCode));
     }

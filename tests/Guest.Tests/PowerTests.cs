@@ -18,7 +18,7 @@ public sealed class PowerTests
     [InlineData(0x80, 0xff, EndReason.GuestExit, 42)] // a port without a meaning: the guest's own end follows
     public void S3_OfAllBytesAndWidthsOnlyTheDocumentedOnesEndTheMachine(int port, int value, EndReason reason, int code)
     {
-        using Machine machine = Machine.Create(Guests.Options("power", $"{(port << 8) | value}"));
+        using Machine machine = Machine.Create(Machines.Options("power", $"{(port << 8) | value}"));
         MachineResult end = machine.Run();
         Assert.Equal((reason, code), (end.Reason, end.ExitCode));
         Assert.InRange(machine.Exits, 10_000, 20_000); // all the others came before

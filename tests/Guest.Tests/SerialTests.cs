@@ -11,7 +11,7 @@ public sealed class SerialTests
     [KvmFact]
     public async Task EveryByteReachesAReader()
     {
-        await using Machine machine = Machine.Create(Guests.Options("bytes", "20000") with { Serial = ConsoleEndpoint.Stream });
+        await using Machine machine = Machine.Create(Machines.Options("bytes", "20000") with { Serial = ConsoleEndpoint.Stream });
         Task<MachineResult> run = machine.RunAsync();
         using StreamReader reader = new(machine.SerialStream, Encoding.ASCII);
         string text = await reader.ReadToEndAsync();
@@ -25,7 +25,7 @@ public sealed class SerialTests
     {
         using AnonymousPipeServerStream pipe = new(PipeDirection.In);
         int writeEnd = (int)pipe.ClientSafePipeHandle.DangerousGetHandle();
-        await using Machine machine = Machine.Create(Guests.Options("bytes", "600000") with { Serial = ConsoleEndpoint.Descriptors(-1, writeEnd) });
+        await using Machine machine = Machine.Create(Machines.Options("bytes", "600000") with { Serial = ConsoleEndpoint.Descriptors(-1, writeEnd) });
         MachineResult end = await machine.RunAsync().WaitAsync(TimeSpan.FromSeconds(120));
         Assert.Equal(42, end.ExitCode);
         Assert.True(((OutputPump)machine.Parts.Serial!.Output).Dropped > 0);
@@ -37,7 +37,7 @@ public sealed class SerialTests
         AnonymousPipeServerStream pipe = new(PipeDirection.In);
         using SafeHandleCopy writeEnd = new(pipe.ClientSafePipeHandle);
         pipe.Dispose();
-        MachineResult end = Guests.Run(Guests.Options("bytes", "2000") with { Serial = ConsoleEndpoint.Descriptors(-1, writeEnd.Descriptor) });
+        MachineResult end = Machines.Run(Machines.Options("bytes", "2000") with { Serial = ConsoleEndpoint.Descriptors(-1, writeEnd.Descriptor) });
         Assert.Equal(42, end.ExitCode);
     }
 
@@ -47,7 +47,7 @@ public sealed class SerialTests
         string path = Path.GetTempFileName();
         try
         {
-            Assert.Equal(42, Guests.Run(Guests.Options("bytes", "100") with { Serial = ConsoleEndpoint.File(path) }).ExitCode);
+            Assert.Equal(42, Machines.Run(Machines.Options("bytes", "100") with { Serial = ConsoleEndpoint.File(path) }).ExitCode);
             Assert.Equal(100, new FileInfo(path).Length);
         }
         finally

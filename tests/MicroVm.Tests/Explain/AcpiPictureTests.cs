@@ -91,10 +91,8 @@ public sealed class AcpiPictureTests : IDisposable
     private static string Line(string place)
     {
         string[] parts = place.Split(':');
-        return File.ReadAllLines(Path.Combine(Repository(), parts[0]))[int.Parse(parts[1], System.Globalization.CultureInfo.InvariantCulture) - 1];
+        return File.ReadAllLines(Repository.Full(parts[0]))[int.Parse(parts[1], System.Globalization.CultureInfo.InvariantCulture) - 1];
     }
-
-    private static string Repository([System.Runtime.CompilerServices.CallerFilePath] string here = "") => Path.GetFullPath(Path.Combine(Path.GetDirectoryName(here)!, "../../.."));
 
     private List<Section> Picture()
     {

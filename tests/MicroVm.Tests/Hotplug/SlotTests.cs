@@ -42,7 +42,7 @@ public sealed class SlotTests : IDisposable
         _loop.Dispose();
     }
 
-    [PciFact]
+    [KvmFact]
     public void Functions_go_in_and_out_and_leave_nothing_behind()
     {
         for (int i = 0; i < 20; i++)
@@ -56,7 +56,7 @@ public sealed class SlotTests : IDisposable
         Assert.InRange(_guest.SlotsEver, 0u, 16u);
     }
 
-    [PciFact]
+    [KvmFact]
     public void What_the_guest_refuses_is_said_in_words_and_undone()
     {
         _insertion = 0x81;
@@ -73,7 +73,7 @@ public sealed class SlotTests : IDisposable
         Assert.Null(_guest.Host.Root.Find(function.Address));
     }
 
-    [PciFact]
+    [KvmFact]
     public void A_guest_that_says_nothing_is_named_and_a_card_can_be_pulled()
     {
         _insertion = _eject = -1;
@@ -93,7 +93,7 @@ public sealed class SlotTests : IDisposable
         Assert.Contains("every slot is taken", Assert.Throws<MicroVmException>(() => _slots.Add(new RngOptions(), s_long)).Message, StringComparison.Ordinal);
     }
 
-    [PciFact]
+    [KvmFact]
     public void What_cannot_be_made_leaves_the_slot_empty()
     {
         for (int i = 0; i < 5; i++) _ = Assert.Throws<MicroVmException>(() => _slots.Add(new DiskOptions("/none"), s_long));
@@ -107,7 +107,7 @@ public sealed class SlotTests : IDisposable
     }
 
     // What is disposed is unmapped: an access that comes late would end this process.
-    [PciFact]
+    [KvmFact]
     public void Other_processors_write_into_what_goes_all_the_time()
     {
         ulong config = PciGuest.ConfigAddress(new PciAddress(1, 0, 0)), port = PciGuest.ConfigAddress(_guest.Host.Ports[0].Address);

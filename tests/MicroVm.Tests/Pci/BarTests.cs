@@ -28,7 +28,7 @@ public sealed class BarTests : IDisposable
         _loop.Dispose();
     }
 
-    [PciFact]
+    [KvmFact]
     public void P3_a_bar_moved_where_it_may_not_be_is_nowhere_and_comes_back()
     {
         ulong other = _guest.Enable(_second);
@@ -57,7 +57,7 @@ public sealed class BarTests : IDisposable
         }
     }
 
-    [PciFact]
+    [KvmFact]
     public void P3_a_bar_moves_with_registers_and_doorbells()
     {
         foreach (ulong address in (ulong[])[MachineMap.PciLow.Start + 0x100_0000, MachineMap.PciHigh.Start + 0x10_0000_0000, MachineMap.PciHigh.End - 0x4000])
@@ -78,7 +78,7 @@ public sealed class BarTests : IDisposable
         Assert.Equal(_home, _first.Bars[0].Address);
     }
 
-    [PciFact]
+    [KvmFact]
     public void P3_behind_a_port_only_its_windows_lead_to_a_bar()
     {
         VirtioPciFunction behind = _guest.Plug(new VirtioRngDevice(_loop), new PciAddress(1, 0, 0));
@@ -98,7 +98,7 @@ public sealed class BarTests : IDisposable
         Assert.Null(behind.Bars[0].Address);
     }
 
-    [PciFact]
+    [KvmFact]
     public void P4_memory_space_off_takes_the_bar_away()
     {
         _guest.Command(_first, PciHeader0.Bits.CommandBusMaster);
@@ -108,7 +108,7 @@ public sealed class BarTests : IDisposable
         Assert.Equal(1u, _guest.Read(_home + 0x12, 2));
     }
 
-    [PciFact]
+    [KvmFact]
     public void P6_a_hundred_thousand_moves_leak_nothing()
     {
         uint slots = _guest.SlotsEver;
@@ -123,7 +123,7 @@ public sealed class BarTests : IDisposable
         Assert.Equal(slots, _guest.SlotsEver);
     }
 
-    [PciFact]
+    [KvmFact]
     public void Bus_reset_of_a_port_resets_what_is_below()
     {
         VirtioPciFunction behind = _guest.Plug(new VirtioRngDevice(_loop), new PciAddress(1, 0, 0));

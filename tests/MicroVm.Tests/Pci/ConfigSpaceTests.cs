@@ -26,7 +26,7 @@ public sealed class ConfigSpaceTests : IDisposable
         _loop.Dispose();
     }
 
-    [PciFact]
+    [KvmFact]
     public void P1_absent_functions_read_ones_and_take_no_write()
     {
         HashSet<PciAddress> present = [.. _guest.Host.Root.Functions.Select(f => f.Address)];
@@ -52,7 +52,7 @@ public sealed class ConfigSpaceTests : IDisposable
         }
     }
 
-    [PciFact]
+    [KvmFact]
     public void P1_every_width_and_alignment_is_survived()
     {
         for (uint offset = 0; offset < 4096; offset++)
@@ -71,7 +71,7 @@ public sealed class ConfigSpaceTests : IDisposable
         Assert.Equal(ulong.MaxValue, _guest.Read(PciGuest.ConfigAddress(_rng.Address) + 0xffc, 8));
     }
 
-    [PciFact]
+    [KvmFact]
     public void P1_eight_bytes_are_two_dwords()
     {
         _guest.WriteConfig(_rng.Address, Config.Bar, 8, 0x55_1234_5678);
@@ -80,7 +80,7 @@ public sealed class ConfigSpaceTests : IDisposable
         Assert.Equal(0x55_1234_400cul, _guest.Read(PciGuest.ConfigAddress(_rng.Address) + Config.Bar, 8));
     }
 
-    [PciFact]
+    [KvmFact]
     public void P2_sizing_in_any_width_and_order_moves_nothing()
     {
         ulong home = _guest.Enable(_rng);
@@ -108,7 +108,7 @@ public sealed class ConfigSpaceTests : IDisposable
         Assert.Equal(0u, _guest.Slot(_rng.Address, Config.Offset("ExpansionRom")));
     }
 
-    [PciFact]
+    [KvmFact]
     public void P5_capability_lists_end_and_do_not_overlap()
     {
         foreach (PciFunction function in _guest.Host.Root.Functions)
@@ -124,7 +124,7 @@ public sealed class ConfigSpaceTests : IDisposable
         Assert.Equal([9, 9, 9, 9, 0x10, 1, 0x11], Config.Walk(_guest, _behind.Address).Select(c => (int)c.Id));
     }
 
-    [PciFact]
+    [KvmFact]
     public void P5_the_list_cannot_be_rewritten()
     {
         List<(uint At, byte Id)> before = Config.Walk(_guest, _rng.Address);
@@ -137,7 +137,7 @@ public sealed class ConfigSpaceTests : IDisposable
         Assert.Equal(before, Config.Walk(_guest, _rng.Address));
     }
 
-    [PciFact]
+    [KvmFact]
     public void Unplugged_functions_are_absent_at_once()
     {
         ulong bar = _guest.Enable(_rng);

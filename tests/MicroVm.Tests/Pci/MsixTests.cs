@@ -35,7 +35,7 @@ public sealed class MsixTests : IDisposable
         _loop.Dispose();
     }
 
-    [PciFact]
+    [KvmFact]
     public void M1_the_table_takes_4_and_8_aligned_bytes_only()
     {
         for (uint offset = 0; offset < 3 * 16; offset++)
@@ -57,7 +57,7 @@ public sealed class MsixTests : IDisposable
         Assert.Equal(uint.MaxValue, _guest.Read(_table + 3 * 16, 4));
     }
 
-    [PciFact]
+    [KvmFact]
     public void M1_reserved_bits_and_pending_bits_take_no_write()
     {
         _guest.Write(_table + ControlAt, 4, 0xffff_fffe);
@@ -70,7 +70,7 @@ public sealed class MsixTests : IDisposable
         Assert.Equal(0xffffu, _guest.Read(_pba, 2));
     }
 
-    [PciFact]
+    [KvmFact]
     public void M1_an_address_that_is_not_the_apics_is_no_interrupt()
     {
         Switch(enable: true);
@@ -92,7 +92,7 @@ public sealed class MsixTests : IDisposable
         Assert.False(_msix.IsPending(0));
     }
 
-    [PciFact]
+    [KvmFact]
     public void M3_a_masked_vector_is_pending_and_is_delivered_once()
     {
         Program(1, Apic, 0x41);
@@ -116,7 +116,7 @@ public sealed class MsixTests : IDisposable
         Assert.Equal(0u, _guest.Read(_pba, 8));
     }
 
-    [PciFact]
+    [KvmFact]
     public void M3_the_functions_switches_mask_all()
     {
         Program(0, Apic, 0x41);
@@ -137,7 +137,7 @@ public sealed class MsixTests : IDisposable
         }
     }
 
-    [PciFact]
+    [KvmFact]
     public void M4_what_changes_nothing_costs_nothing()
     {
         Switch(enable: true);
@@ -163,7 +163,7 @@ public sealed class MsixTests : IDisposable
         Assert.InRange(_guest.Router.TablesSent, sent + 1, sent + 3);
     }
 
-    [PciFact]
+    [KvmFact]
     public void M4_routes_of_many_vectors_go_out_together()
     {
         for (int vector = 0; vector < 3; vector++)
@@ -176,7 +176,7 @@ public sealed class MsixTests : IDisposable
         Assert.Equal(sent + 1, _guest.Router.TablesSent);
     }
 
-    [PciFact]
+    [KvmFact]
     public void M3_threads_that_signal_while_vectors_are_masked_lose_nothing()
     {
         Program(0, Apic, 0x41);
@@ -201,7 +201,7 @@ public sealed class MsixTests : IDisposable
         Assert.False(_msix.Event(0).IsSignalled);
     }
 
-    [PciFact]
+    [KvmFact]
     public void GSIs_come_back_with_the_function()
     {
         Switch(enable: true);

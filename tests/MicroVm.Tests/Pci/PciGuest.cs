@@ -11,13 +11,6 @@ using Xunit;
 
 namespace MicroVm.Tests.Pci;
 
-/// <summary>A test that needs KVM for its memory slots, doorbells and routes; no vCPU runs.</summary>
-[AttributeUsage(AttributeTargets.Method)]
-public sealed class PciFactAttribute : FactAttribute
-{
-    public PciFactAttribute() => Skip = File.Exists(KvmSystem.DevicePath) ? null : "no /dev/kvm on this machine";
-}
-
 /// <summary>A machine's PCI part on a real KVM, and a guest without a CPU: its accesses go through the bus as a vCPU's do.</summary>
 internal sealed class PciGuest : IDisposable
 {

@@ -34,7 +34,7 @@ public sealed class VirtioPciTests : IDisposable
         _loop.Dispose();
     }
 
-    [PciFact]
+    [KvmFact]
     public void A_request_goes_from_doorbell_to_vector()
     {
         Start();
@@ -45,7 +45,7 @@ public sealed class VirtioPciTests : IDisposable
         Assert.Equal(1, used);
     }
 
-    [PciFact]
+    [KvmFact]
     public void Resident_page_and_registers_agree()
     {
         Start();
@@ -60,7 +60,7 @@ public sealed class VirtioPciTests : IDisposable
         }
     }
 
-    [PciFact]
+    [KvmFact]
     public void B1_queues_are_frozen_once_the_driver_is_ready()
     {
         Start();
@@ -78,7 +78,7 @@ public sealed class VirtioPciTests : IDisposable
         Assert.True(Eventually(() => _rng.Msix.IsPending(0)));
     }
 
-    [PciFact]
+    [KvmFact]
     public void M2_a_vector_that_does_not_exist_reads_as_none()
     {
         foreach (uint vector in (uint[])[2, 3, 100, 0xfffe, 0xffff])
@@ -97,7 +97,7 @@ public sealed class VirtioPciTests : IDisposable
         Assert.Equal(0u, Read("QueueSize", 2));
     }
 
-    [PciFact]
+    [KvmFact]
     public void P4_without_bus_master_nothing_is_read_or_written()
     {
         Start();
@@ -113,7 +113,7 @@ public sealed class VirtioPciTests : IDisposable
         Assert.True(Eventually(() => _guest.Memory.TryRead(Ring + 0x2000 + 2, out ushort now) && now == 1));
     }
 
-    [PciFact]
+    [KvmFact]
     public void P4_a_driver_that_is_ready_before_bus_master_is_served_after()
     {
         _guest.Command(_rng, PciHeader0.Bits.CommandMemorySpace);
@@ -126,7 +126,7 @@ public sealed class VirtioPciTests : IDisposable
         Assert.True(Eventually(() => _guest.Memory.TryRead(Ring + 0x2000 + 2, out ushort now) && now == 1));
     }
 
-    [PciFact]
+    [KvmFact]
     public void T5_the_window_reaches_registers_and_nothing_else()
     {
         uint at = Config.Walk(_guest, _console.Address).Find(c => c.Id == 9 && _guest.Slot(_console.Address, c.At) >> 24 == (uint)VirtioPciCapType.Window).At;
@@ -153,7 +153,7 @@ public sealed class VirtioPciTests : IDisposable
         Assert.Equal(StatusAcknowledge, _guest.Read(bar + 0x14, 1));
     }
 
-    [PciFact]
+    [KvmFact]
     public void Interrupt_status_is_taken_by_reading_when_msix_is_off()
     {
         ulong bar = _guest.Enable(_console);
@@ -169,7 +169,7 @@ public sealed class VirtioPciTests : IDisposable
         Assert.Equal(100u | 40u << 16, _guest.Read(bar + VirtioPciConst.ConfigOffset, 4));
     }
 
-    [PciFact]
+    [KvmFact]
     public void The_pin_goes_up_with_a_cause_and_again_at_the_end_of_an_interrupt_while_it_is_left()
     {
         Start(msix: false);
@@ -188,7 +188,7 @@ public sealed class VirtioPciTests : IDisposable
         Assert.Equal(0ul, _guest.TakeLine());
     }
 
-    [PciFact]
+    [KvmFact]
     public void A_pin_that_is_off_keeps_its_cause_and_goes_up_when_it_is_on()
     {
         const int on = PciHeader0.Bits.CommandMemorySpace | PciHeader0.Bits.CommandBusMaster;
@@ -207,7 +207,7 @@ public sealed class VirtioPciTests : IDisposable
         Assert.Equal(0ul, _guest.TakeLine());
     }
 
-    [PciFact]
+    [KvmFact]
     public void With_vectors_the_pin_stays_down()
     {
         Start();
@@ -217,7 +217,7 @@ public sealed class VirtioPciTests : IDisposable
         Assert.Equal(0x10u, _guest.Slot(_rng.Address, Config.Command) >> 16);
     }
 
-    [PciFact]
+    [KvmFact]
     public void Every_access_to_the_bar_is_survived()
     {
         for (uint offset = 0; offset < VirtioPciConst.BarSize; offset++)

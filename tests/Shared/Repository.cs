@@ -1,7 +1,7 @@
 namespace MicroVm.Tests.Shared;
 
 /// <summary>Files of the repository that the tests read, and rewrite when asked to.</summary>
-internal static class Repository
+public static class Repository
 {
     public static string Root { get; } = FindRoot();
 
