@@ -21,7 +21,10 @@ using MicroVm.Virtio.VhostUser;
 
 namespace MicroVm;
 
-/// <summary>Builds a machine in the order that costs least: memory slots, interrupt controller, vCPUs, devices, guest image (docs/decisions/0001).</summary>
+/// <summary>
+/// Builds a machine: host files and guest image, then KVM in the order that costs least, which is memory slots,
+/// interrupt controller, vCPUs, devices (docs/decisions/0001).
+/// </summary>
 internal sealed class MachineBuilder
 {
     private const ulong MinMemory = 2UL << 20, MaxMemory = MachineMap.LowMemory.Length + MachineMap.HighMemory.Length;
@@ -107,6 +110,8 @@ internal sealed class MachineBuilder
         ulong dimmRoom = _options.PossibleMemoryBytes is null ? 0 : memory.Place(MemoryRoom.OfDimms(_options), GuestMemory.PlugAlignment);
         bool inSlots = !_options.Iommu && DevicesFitIntoSlots(functions.Count(static f => f.Port is not null));
         VfioHost? vfio = _options.Devices.Count == 0 || inSlots ? null : _owned.Add(VfioHost.Open(_options.Devices, _options.UnsafeInterrupts, apart: _options.Iommu));
+        BootState guest = LoadImage(memory, hasPci);
+        Timeline.Mark("loaded");
         KvmVm vm;
         int cpuidCount;
         Span<KvmAbi.CpuidEntry> cpuid = stackalloc KvmAbi.CpuidEntry[CpuidTable.MaxEntries];
@@ -143,11 +148,12 @@ internal sealed class MachineBuilder
         VcpuSet vcpus = WrapVcpus(vm, kvmVcpus, table, ioApic, memory);
         CpuUnits? cpus = hotplug is not null && _options.PossibleCpus is { } most ? new CpuUnits(hotplug, vcpus, most) : null;
         MemoryUnits? dimms = hotplug is not null && _options.PossibleMemoryBytes is { } bytes ? new MemoryUnits(hotplug, memory, dimmRoom, bytes - _options.MemoryBytes) : null;
-        LoadGuest(memory, kvmVcpus[0], serial is not null, virtio.Length, pci, pciLine);
+        WriteAcpi(memory, serial is not null, virtio.Length, pci, pciLine);
+        BootRegisters.Enter(kvmVcpus[0], guest);
         foreach (IPlacedDevice device in placed) device.Provide();
         vfio?.Map(memory, vm);
         if (inSlots) slots!.AssignAtStart(_options.Devices);
-        Timeline.Mark("loaded");
+        Timeline.Mark("built");
 
         return new MachineParts
         {
@@ -241,15 +247,17 @@ internal sealed class MachineBuilder
 
     private static ulong VirtioAddress(int index) => MachineMap.Virtio.Base + (ulong)index * MachineMap.Virtio.Stride;
 
-    private void LoadGuest(GuestMemory memory, KvmVcpu first, bool serial, int virtioDevices, PciHost? pci, int? pciLine)
+    // Before KVM is asked for anything: what is wrong with a file is said also where there is no KVM.
+    private BootState LoadImage(GuestMemory memory, bool hasPci)
     {
         BootSource source = new(_options.Kernel, _options.Initrd, _options.CommandLine, _options.KernelCache);
-        // The guest believes in configuration space only where the memory map or ACPI reserves it; some look at one, some at the other.
-        ReadOnlySpan<MemoryMapEntry> reserved = pci is null ? [] : [new MemoryMapEntry(MachineMap.Ecam.Start, MachineMap.Ecam.Length, MemoryType.Reserved)];
+        // The guest believes in configuration space only where the memory map or ACPI reserves it.
+        // Some guests look at one, some at the other.
+        ReadOnlySpan<MemoryMapEntry> reserved =
+            hasPci ? [new MemoryMapEntry(MachineMap.Ecam.Start, MachineMap.Ecam.Length, MemoryType.Reserved)] : [];
         BootState state = BootLoader.Load(memory, source, BootLayout.Acpi, reserved);
-        WriteAcpi(memory, serial, virtioDevices, pci, pciLine);
         ResetVector.Write(memory, AcpiSleepPort(2), (byte)AcpiSleepConst.ResetValue);
-        BootRegisters.Enter(first, state);
+        return state;
     }
 
     private void WriteAcpi(GuestMemory memory, bool serial, int virtioDevices, PciHost? pci, int? pciLine)
