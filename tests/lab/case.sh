@@ -1,6 +1,10 @@
 # What a lab case is written with. A case is a bash script in cases/ that sources this, starts a lab or more,
 # and states what must be true of the last one; each statement is one passed, failed or skipped line.
 # In the lab, a line `@name value` hands a value to the case.
+# The first lines of a case are comments: what it shows, and then
+#   # tier: core | full                 core: part of every ./test
+#   # covers: FOLDER...                 a change below one of these runs it in ./test for REV and in CI
+#   # rows: ID...                       rows of docs/catalogue.md that it tests
 set -uo pipefail
 
 lab=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
@@ -9,37 +13,39 @@ source "$lab/need.sh"
 trap 'rm -rf "$folder"' EXIT
 out=$folder/out
 
-# The start of a lab script that boots guests.
-#   run ARGUMENTS OF microvm run...      with the guest's kernel and initramfs
-#   microvm run $files ARGUMENTS... &    so that $! is microvm and not a shell
-#   put_script <SCRIPT                   from now on `microvm.exec=sh /script` runs it. The kernel takes each word of
-#                                        its command line for an argument of init, and panics at the 33rd.
-#   add_program PATHS...                 after put_script: the guest gets these programs of the lab, and the lab's libraries
-vm='files="--kernel /lab/vmlinuz --initrd /lab/initrd"
-run() { microvm run $files "$@"; }
-put_script() {
-    cd /tmp; cat >script; cp /lab/initrd initrd; truncate -s %4 initrd 2>/dev/null ||
-        dd if=/dev/zero bs=1 count=$(( -$(stat -c %s initrd) & 3 )) 2>/dev/null >>initrd
-    echo script | cpio -o -H newc 2>/dev/null >>initrd
-    files="--kernel /lab/vmlinuz --initrd /tmp/initrd"
-}
-add_program() {
-    (cd /; { echo usr; find lib/x86_64-linux-gnu lib64 usr/lib -type d; find lib/x86_64-linux-gnu lib64 usr/lib -name "*.so*"; for f; do echo ${f#/}; done; } |
-        cpio -o -H newc -L 2>/dev/null >>/tmp/initrd)
-}
-'
-
-# lab_run ARGUMENTS... -- COMMAND: what the lab says goes to $out and to standard error, its exit code to $code.
+# lab_run OPTIONS OF lab... <<'LAB': the text on standard input runs in the lab, after prelude.sh, the machine's map and
+# what shared gave; or, after --, a command. What the lab says goes to $out and to standard error, its exit code to $code.
 # A lab that did not come up, of which nothing has run, is tried once more (docs/decisions/0065); whatever a guest does is as it is.
 lab_run() {
-    local try
+    local try words=() values
+    values=$(machine_map)
+    while (( $# )) && [[ $1 != -- ]]; do
+        case $1 in
+            --with-qemu|--verbose) words+=("$1"); shift; continue ;;
+            --set) values+=$'\n'"${2%%=*}='${2#*=}'" ;;
+            *) words+=("$1" "$2") ;;
+        esac
+        shift 2
+    done
+    (( $# )) || set -- -- "$values"$'\n'"$(cat "$lab/prelude.sh" "$folder"/shared 2>/dev/null; cat)"
+    words+=("$@")
     for try in 1 2; do
         code=0
-        "$lab/lab" "$@" >"$out" 2>&1 </dev/null || code=$?
+        "$lab/lab" "${words[@]}" >"$out" 2>&1 </dev/null || code=$?
         cat "$out" >&2
         (( code == 125 && try == 1 )) && grep -q "the lab's kernel did not come up" "$out" || return 0
         note "the lab did not come up, and was tried once more: see the log"
     done
+}
+
+# shared <<'LAB': functions and variables that all later labs of this case begin with.
+shared() { cat >>"$folder/shared"; }
+
+# machine_map: the addresses of devices.def/machine.def as variables of a shell: $MAP_SlotUnits.
+machine_map() {
+    awk '{ gsub(/_/, "", $3); gsub(/_/, "", $5); sub(/\[.*/, "", $2) }
+        $1 == "range" { print "MAP_" $2 "=" $3 }
+        $1 == "place" { print "MAP_" $2 "=" $5 }' "$lab/../../devices.def/machine.def"
 }
 
 passed() { echo "passed: $1"; }

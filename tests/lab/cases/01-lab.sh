@@ -1,7 +1,7 @@
 # The lab itself: a real KVM, VFIO, an IOMMU, what was asked for, and the exit code of the command.
 source "$(dirname "$0")/../case.sh"
 
-lab_run --smp 2 --qemu "-device edu" --file /usr/bin/xz=/opt/xz --file "$lab/cases=/cases" -- '
+lab_run --smp 2 --qemu "-device edu" --file /usr/bin/xz=/opt/xz --file "$lab/cases=/cases" <<'LAB'
 echo "@kernel $(uname -r)"
 echo "@processors $(nproc)"
 echo "@groups $(ls /sys/kernel/iommu_groups | wc -l)"
@@ -13,7 +13,8 @@ echo "@nested $(cat /sys/module/kvm_amd/parameters/npt)"
 echo text | /opt/xz | /opt/xz -d | sed "s/^/xz says /"
 ls /cases
 lsmod
-exit 7'
+exit 7
+LAB
 expect_exit 7 "exit code 7 comes out of the lab"
 expect_value "the lab's kernel is Debian's cloud kernel" kernel '.*-cloud-amd64'
 expect_value "--smp 2" processors 2
@@ -40,8 +41,10 @@ LAB_PATIENCE=1 lab_run --timeout 8 -- 'echo begun; sleep 100'
 expect_exit 124 "a lab that hangs is ended with 124"
 expect_line "and says so" '^lab: timed out after 8 seconds'
 
-lab_run -- 'kill -9 $$'
+lab_run <<'LAB'
+kill -9 $$
+LAB
 expect_exit 137 "a command killed by SIGKILL ends with 137"
 
-lab_run
+"$lab/lab" >"$out" 2>&1 && code=$? || code=$?
 expect_exit 125 "no command is an error of the caller"

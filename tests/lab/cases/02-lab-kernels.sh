@@ -1,15 +1,21 @@
 # Other kernels on either side, and what the guest's initramfs promises, with QEMU as the VMM.
 source "$(dirname "$0")/../case.sh"
 
-boot='qemu-system-x86_64 -M microvm,accel=kvm -cpu host -m 512 -nodefaults -display none -no-reboot -serial stdio
-    -kernel /lab/vmlinuz -initrd /lab/initrd -device isa-debug-exit,iobase=0xf4,iosize=1'
+shared <<'LAB'
+# boot WORDS: isa-debug-exit ends QEMU with twice the guest's code, plus one.
+boot() {
+    qemu-system-x86_64 -M microvm,accel=kvm -cpu host -m 512 -nodefaults -display none -no-reboot -serial stdio \
+        -kernel /lab/vmlinuz -initrd /lab/initrd -device isa-debug-exit,iobase=0xf4,iosize=1 \
+        -append "console=ttyS0 quiet reboot=t panic=-1 $*"
+}
+LAB
 
-# isa-debug-exit ends QEMU with twice the code, plus one.
-lab_run --with-qemu --host-kernel linux-image-amd64 -- "
-echo \"@host \$(uname -r)\"
-$(echo $boot) -append 'console=ttyS0 quiet reboot=t panic=-1'
-echo \"@hello \$?\"
-$(echo $boot) -append 'console=ttyS0 quiet reboot=t panic=-1 microvm.exec=echo \"@guest \$(uname -r)\"; lsmod; modprobe virtiofs && echo has virtiofs; exit 42'"
+lab_run --with-qemu --host-kernel linux-image-amd64 <<'LAB'
+echo "@host $(uname -r)"
+boot
+echo "@hello $?"
+boot 'microvm.exec=echo "@guest $(uname -r)"; lsmod; modprobe virtiofs && echo has virtiofs; exit 42'
+LAB
 expect_exit 85 "the guest's exit code 42 goes to the exit port"
 expect_value "--host-kernel linux-image-amd64 boots" host '6\.[0-9.]+-[0-9]+-amd64'
 expect_line "without microvm.exec the guest says hello" '^microvm guest: Linux 6\.[^ ]*-cloud-amd64 cpus=1 uptime=[0-9.]+$'
@@ -20,7 +26,8 @@ for module in virtio_mmio virtio_pci virtio_blk virtio_net virtio_rng virtio_con
 done
 expect_line "the guest can load virtiofs" '^has virtiofs$'
 
-lab_run --with-qemu --guest-kernel linux-image-amd64 -- "
-$(echo $boot) -append 'console=ttyS0 quiet reboot=t panic=-1 microvm.exec=echo \"@guest \$(uname -r)\"; exit 3'"
+lab_run --with-qemu --guest-kernel linux-image-amd64 <<'LAB'
+boot 'microvm.exec=echo "@guest $(uname -r)"; exit 3'
+LAB
 expect_exit 7 "the generic kernel's guest gives its exit code, too"
 expect_value "--guest-kernel linux-image-amd64 boots" guest '6\.[0-9.]+-[0-9]+-amd64'

@@ -2,7 +2,7 @@
 source "$(dirname "$0")/../case.sh"
 need iasl:acpica-tools
 
-lab_run --memory 6144 --timeout 600 -- "$vm"'
+lab_run --memory 6144 --timeout 600 <<'LAB'
 truncate -s 64M /tmp/a.img; yes read-only | head -c 1048576 >/tmp/b.img; md5sum </tmp/b.img >/tmp/b.sum
 put_script <<"END"
 echo "@nproc1 $(nproc)"
@@ -30,7 +30,8 @@ done
 for m in 3071 3072 3073; do
     run --memory ${m}M --cmdline "console=ttyS0 quiet microvm.exec=\
         grep System.RAM /proc/iomem | sed s/^/@last$m\\ / | tail -n 1; sed -n s/MemTotal:/@total$m/p /proc/meminfo"
-done'
+done
+LAB
 expect_exit 0 "the lab ends well"
 expect_value "1 vCPU: nproc agrees" nproc1 1
 expect_value "2 vCPUs: nproc agrees" nproc2 2

@@ -1,7 +1,7 @@
 # A 64 MiB disk is written and synced, the VMM is killed, and a second boot reads what the first one wrote.
 source "$(dirname "$0")/../case.sh"
 
-lab_run --timeout 420 -- "$vm"'
+lab_run --timeout 420 <<'LAB'
 put_script <<"SCRIPT"
 yes durable | head -c 1048576 >/m
 data() { i=0; while [ $i -lt 64 ]; do cat /m; i=$((i+1)); done; }
@@ -19,7 +19,8 @@ wait $vmm
 echo "@killed $?"
 cat /tmp/console
 run --disk path=/tmp/disk,ro --memory 512M --cmdline "console=ttyS0 quiet how=read microvm.exec=sh /script"
-echo "@code $?"'
+echo "@code $?"
+LAB
 expect_exit 0 "the lab ends well"
 expect_value "the first guest has synced" synced yes
 expect_value "the VMM was killed by SIGKILL" killed 137

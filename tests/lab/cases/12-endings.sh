@@ -1,7 +1,7 @@
 # The ways a guest ends, from inside and from outside, and what microvm makes of each.
 source "$(dirname "$0")/../case.sh"
 
-lab_run --timeout 420 --file "$(command -v env)=/opt/env" -- "$vm"'
+lab_run --timeout 420 --file "$(command -v env)=/opt/env" <<'LAB'
 end() { run --memory 256M --cmdline "console=ttyS0 quiet $2" 2>/tmp/errors; echo "@$1 $?"; sed "s/^/$1: /" /tmp/errors; }
 end poweroff "microvm.exec=poweroff -f"
 end reboot "microvm.exec=reboot -f"
@@ -29,7 +29,8 @@ for signal in TERM INT; do
     echo "@code$signal $?"
     echo "@seconds$signal $(( $(cut -d. -f1 /proc/uptime) - before ))"
     sed "s/^/$signal: /" /tmp/errors
-done'
+done
+LAB
 expect_exit 0 "the lab ends well"
 expect_value "poweroff -f ends with 0" poweroff 0
 expect_value "reboot -f ends with 0" reboot 0

@@ -1,7 +1,7 @@
 # Exits to the VMM, counted by KVM itself: a figure without noise.
 source "$(dirname "$0")/../case.sh"
 
-lab_run --timeout 420 -- "$vm"'
+lab_run --timeout 420 <<'LAB'
 exits=/sys/kernel/tracing/events/kvm/kvm_userspace_exit
 # count NAME ARGUMENTS...: boots, and hands over how many exits there were, in all and by reason.
 count() {
@@ -22,7 +22,8 @@ count idle --rng --cmdline "console=ttyS0 quiet microvm.exec=sed -n /virtio/s/^/
 count random --rng --cmdline "console=ttyS0 quiet microvm.exec=\
 dd if=/dev/hwrng of=/dev/null bs=3200 count=1 2>/dev/null; sed -n /virtio/s/^/random:/p /proc/interrupts"
 count status --rng --cmdline "console=ttyS0 quiet microvm.exec=\
-cd /sys/bus/virtio/devices/virtio0; i=0; while [ \$i -lt 1000 ]; do read -r s <status; i=\$((i+1)); done; echo \"@read \$i \$s\""'
+cd /sys/bus/virtio/devices/virtio0; i=0; while [ \$i -lt 1000 ]; do read -r s <status; i=\$((i+1)); done; echo \"@read \$i \$s\""
+LAB
 difference() { # the exits of one boot that the idle one has not
     [[ $(value_of "$1_mmio") && $(value_of idle_mmio) ]] && echo "@$1_more $(( $(value_of "$1_mmio") - $(value_of idle_mmio) ))" >>"$out"
 }

@@ -2,7 +2,9 @@
 source "$(dirname "$0")/../case.sh"
 
 for kernel in linux-image-amd64 linux-image-6.12-amd64; do
-    lab_run --guest-kernel "$kernel" -- "$vm"'run --memory 512M --rng --cmdline "console=ttyS0 quiet"'
+    lab_run --guest-kernel "$kernel" <<'LAB'
+run --memory 512M --rng --cmdline "console=ttyS0 quiet"
+LAB
     expect_exit 0 "$kernel ends with 0"
     expect_line "$kernel reaches user space" '^microvm guest: Linux 6\.[^ ]* cpus=1 '
 done

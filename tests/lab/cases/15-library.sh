@@ -9,11 +9,12 @@ if ! dotnet publish "$root/tests/Library.Sample" -c Release -r linux-x64 -o "$sa
 fi
 passed "the sample is published with NativeAOT"
 
-lab_run --file "$sample/library-sample=/usr/bin/library-sample" -- '
+lab_run --file "$sample/library-sample=/usr/bin/library-sample" <<'LAB'
 library-sample /lab/vmlinuz /lab/initrd "console=ttyS0 quiet microvm.exec=echo processors \$(nproc); exit 9"
 echo "@both $?"
 library-sample /nonexistent 2>&1
-echo "@missing $?"'
+echo "@missing $?"
+LAB
 expect_exit 0 "the lab ends well"
 expect_line "the first machine reaches user space" '^a: processors 1'
 expect_line "the second machine reaches user space" '^b: processors 1'

@@ -14,9 +14,10 @@ note=$(LC_ALL=C grep -obUaP '\x04\x00\x00\x00[\x04\x08]\x00\x00\x00\x12\x00\x00\
 printf '\x77' | dd of="$folder/plain.elf" bs=1 seek=$(( note + 8 )) conv=notrunc 2>/dev/null
 
 for form in pvh plain; do
-    lab_run --file "$folder/$form.elf=/kernel.elf" -- '
+    lab_run --file "$folder/$form.elf=/kernel.elf" <<'LAB'
 microvm run --kernel /kernel.elf --initrd /lab/initrd --memory 512M --cpus 2 --cmdline "console=ttyS0 quiet microvm.exec=nproc; exit 5"
-echo "@code $?"'
+echo "@code $?"
+LAB
     expect_exit 0 "$form: the lab ends well"
     expect_value "$form: the guest's exit code is microvm's" code 5
     expect_line "$form: both processors run" '^2$'

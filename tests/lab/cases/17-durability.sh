@@ -8,7 +8,7 @@ note "MICROVM_KILL_SEED=$seed"
 strace_files=(--file "$(command -v strace)=/usr/bin/strace")
 for library in $(ldd "$(command -v strace)" | grep -o '/[^ ]*'); do strace_files+=(--file "$library=$library"); done
 
-lab_run --timeout $((120 + kills * 40)) "${strace_files[@]}" -- "$vm"'
+lab_run --timeout $((120 + kills * 40)) "${strace_files[@]}" --set seed="$seed" --set kills="$kills" <<'LAB'
 put_script <<"SCRIPT"
 mode=$(sed -n "s/.*mode=\([a-z]*\).*/\1/p" /proc/cmdline)
 if [ $mode = count ]; then
@@ -30,8 +30,8 @@ echo "@ring_counted $?"
 echo "@ring_flushes $(sed -n "s/.*opcode: *3 .*hitcount: *\([0-9]*\).*/\1/p" $requests/hist)"
 echo "!hist:keys=opcode" >$requests/trigger
 
-RANDOM='$seed'; lost=0 acknowledged=0 killed=0
-while [ $killed -lt '$kills' ]; do
+RANDOM=$seed; lost=0 acknowledged=0 killed=0
+while [ $killed -lt $kills ]; do
     # The console of the guest before must not be taken for this one: it is emptied before the next begins.
     rm -f /tmp/disk; truncate -s 32M /tmp/disk; : >/tmp/console
     microvm run $files --disk path=/tmp/disk --memory 512M --cmdline "console=ttyS0 quiet mode=write microvm.exec=sh /script" >/tmp/console 2>/dev/null &
@@ -47,7 +47,8 @@ while [ $killed -lt '$kills' ]; do
     done
     acknowledged=$((acknowledged + last + 1)) killed=$((killed+1))
 done
-echo "@killed $killed"; echo "@acknowledged $acknowledged"; echo "@lost $lost"'
+echo "@killed $killed"; echo "@acknowledged $acknowledged"; echo "@lost $lost"
+LAB
 
 expect_exit 0 "the lab ends well"
 expect_value "B7: the guest that flushes ends with 0" counted 0

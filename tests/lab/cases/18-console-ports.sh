@@ -2,7 +2,7 @@
 source "$(dirname "$0")/../case.sh"
 need socat:socat
 
-lab_run --timeout 600 --file /usr/bin/socat=/usr/bin/socat -- "$vm"'
+lab_run --timeout 600 --file /usr/bin/socat=/usr/bin/socat <<'LAB'
 head -c 100000 /dev/urandom >/tmp/host
 echo "@host_sum $(md5sum </tmp/host)"
 put_script <<"END"
@@ -61,7 +61,8 @@ END
     rm -f /tmp/in /tmp/said /tmp/tty
 }
 size single
-size several --port name=x,file=/tmp/x --console-transport pci'
+size several --port name=x,file=/tmp/x --console-transport pci
+LAB
 expect_exit 0 "the lab ends well"
 for mode in mmio pci; do
     expect_value "$mode: the guest ends by itself" ${mode}_code 0

@@ -3,7 +3,7 @@
 source "$(dirname "$0")/../case.sh"
 need iasl:acpica-tools
 
-lab_run --memory 4096 --timeout 900 -- "$vm"'
+lab_run --memory 4096 --timeout 900 <<'LAB'
 t=/sys/kernel/tracing/events/kvm
 for d in a b c d e f g; do truncate -s 16M /tmp/$d.img; done
 head -c 8388608 /dev/urandom >/tmp/data; md5sum </tmp/data | cut -c1-32 >/tmp/data.sum
@@ -74,7 +74,8 @@ run --cpus 2 --memory 512M --pci-ports 2 --transport pci --rng --console file=/t
 echo "@code $?"
 echo "@console $(grep -c over-the-console /tmp/console)"
 echo "@sum $(cat /tmp/data.sum)"
-echo "@onhost $(head -c 8388608 /tmp/a.img | md5sum | cut -c1-32)"'
+echo "@onhost $(head -c 8388608 /tmp/a.img | md5sum | cut -c1-32)"
+LAB
 expect_exit 0 "the lab ends well"
 expect_value "a boot without PCI" none_code 0
 expect_at_most "exits without PCI" none 600

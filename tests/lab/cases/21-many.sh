@@ -1,7 +1,7 @@
 # Sixty virtio devices on one machine: more than bus 0 has devices, so that some share one as its functions.
 source "$(dirname "$0")/../case.sh"
 
-lab_run --memory 4096 --timeout 600 -- "$vm"'
+lab_run --memory 4096 --timeout 600 <<'LAB'
 put_script <<"SCRIPT"
 echo "@disks $(ls /sys/block | grep -c ^vd)"
 echo "@functions $(ls /sys/bus/pci/devices | wc -l)"
@@ -13,7 +13,8 @@ echo "@random $(dd if=/dev/hwrng bs=64 count=1 2>/dev/null | wc -c)"
 SCRIPT
 disks=; i=100
 while [ $i -lt 158 ]; do truncate -s 1M /tmp/$i.img; printf disk-$i | dd of=/tmp/$i.img conv=notrunc 2>/dev/null; disks="$disks --disk path=/tmp/$i.img,serial=$i"; i=$((i+1)); done
-run --memory 512M --transport pci --rng --console file=/tmp/console $disks --cmdline "console=ttyS0 quiet microvm.exec=sh /script"'
+run --memory 512M --transport pci --rng --console file=/tmp/console $disks --cmdline "console=ttyS0 quiet microvm.exec=sh /script"
+LAB
 
 expect_exit 0 "sixty devices boot"
 expect_value "the guest has 58 disks, the console, the entropy device and the host bridge" functions 61

@@ -3,7 +3,7 @@
 source "$(dirname "$0")/../case.sh"
 
 truncate -s 64M "$folder/disk"
-lab_run --timeout 600 --memory 4096 --qemu "-drive file=$folder/disk,if=none,id=d,format=raw -device nvme,serial=s,drive=d" -- "$vm"'
+lab_run --timeout 600 --memory 4096 --qemu "-drive file=$folder/disk,if=none,id=d,format=raw -device nvme,serial=s,drive=d" <<'LAB'
 exits=/sys/kernel/tracing/events/kvm/kvm_userspace_exit
 for d in /sys/bus/pci/devices/*; do case $(cat $d/class) in 0x010802) nvme=${d##*/} ;; esac; done
 for d in a b; do truncate -s 16M /tmp/$d.img; done
@@ -45,7 +45,8 @@ run --cpus 2 --memory 512M --pci-ports 1 --transport pci --rng --console file=/t
 echo "@code $?"
 sed -n "s/.*reason: *\([0-9]*\) .*hitcount: *\([0-9]*\).*/@reason\1 \2/p" $exits/hist
 echo "@console $(grep -c over-the-console /tmp/console)"
-dmesg | grep -cE "WARNING:|BUG:|Oops|nobody cared" | sed "s/^/@splat /"'
+dmesg | grep -cE "WARNING:|BUG:|Oops|nobody cared" | sed "s/^/@splat /"
+LAB
 expect_exit 0 "the lab ends well"
 expect_value "the guest ends well" code 0
 expect_value "no message signalled interrupt" messages 0

@@ -8,7 +8,7 @@ gcc -O1 -static -s -o "$folder/edu" "$lab/edu.c"
 truncate -s 64M "$folder/disk"
 
 lab_run --timeout 560 --file "$folder/pci=/pci" --file "$folder/edu=/edu" \
-    --qemu "-drive file=$folder/disk,if=none,id=d,format=raw -device nvme,serial=s,drive=d -device edu,dma_mask=0xffffffffffff" -- "$vm"'
+    --qemu "-drive file=$folder/disk,if=none,id=d,format=raw -device nvme,serial=s,drive=d -device edu,dma_mask=0xffffffffffff" <<'LAB'
 for d in /sys/bus/pci/devices/*; do
     case $(cat $d/class)$(cat $d/vendor) in 0x0108020x*) nvme=${d##*/} ;; 0x00ff000x1234) edu=${d##*/} ;; esac
 done
@@ -96,7 +96,8 @@ END
 machine=$!; j=0; while ! grep -q "@streaming" /tmp/out && [ $j -lt 300 ]; do sleep 0.1; j=$((j+1)); done
 microvm vfio unbind $edu; echo "@unbind $?"
 wait $machine; echo "@taken $?"; tail -n 2 /tmp/out
-dmesg | grep -cE "WARNING:|BUG:|Oops" | sed "s/^/@splat /"'
+dmesg | grep -cE "WARNING:|BUG:|Oops" | sed "s/^/@splat /"
+LAB
 expect_exit 0 "the lab ends well"
 expect_value "the guest comes to its end" done 1
 expect_value "and ends well" code 0

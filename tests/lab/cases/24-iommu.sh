@@ -6,7 +6,7 @@ need gcc:gcc /usr/include/stdio.h:libc6-dev
 gcc -O1 -static -s -o "$folder/edu" "$lab/edu.c"
 truncate -s 64M "$folder/disk"
 lab_run --timeout 560 --memory 4096 --guest-kernel linux-image-6.12-amd64 --file "$folder/edu=/edu" \
-    --qemu "-drive file=$folder/disk,if=none,id=d,format=raw -device nvme,serial=s,drive=d -device edu,dma_mask=0xffffffffffff" -- "$vm"'
+    --qemu "-drive file=$folder/disk,if=none,id=d,format=raw -device nvme,serial=s,drive=d -device edu,dma_mask=0xffffffffffff" <<'LAB'
 for d in /sys/bus/pci/devices/*; do
     case $(cat $d/class)$(cat $d/vendor) in 0x0108020x*) nvme=${d##*/} ;; 0x00ff000x1234) edu=${d##*/} ;; esac
 done
@@ -49,7 +49,8 @@ dmesg | grep -i "dmar.*fault" | head -n 4 | sed s/^/F:/
 dmesg | grep -ci "dmar.*fault" | sed "s/^/@host_faults /"
 microvm vfio unbind $nvme; sleep 1
 echo "@host_nvme $(dd if=/dev/nvme0n1 bs=64k count=256 2>/dev/null | md5sum | cut -c1-32) $(head -c 16777216 /tmp/a.img | md5sum | cut -c1-32)"
-dmesg | grep -cE "WARNING:|BUG:|Oops" | sed "s/^/@splat /"'
+dmesg | grep -cE "WARNING:|BUG:|Oops" | sed "s/^/@splat /"
+LAB
 expect_exit 0 "the lab ends well"
 expect_value "the guest ends well" code 0
 expect_value "the NVMe disk is in a domain that translates" nvme_type 'DMA'
@@ -65,7 +66,7 @@ refute_line "the guest's kernel has nothing to complain about" '^D:'
 expect_value "nor the host's" splat 0
 
 # A kernel without the driver, and without VIOT: everything is reached, as if there were no IOMMU. Group and container come as open descriptors.
-lab_run --qemu "-drive file=$folder/disk,if=none,id=d,format=raw -device nvme,serial=s,drive=d" -- "$vm"'
+lab_run --qemu "-drive file=$folder/disk,if=none,id=d,format=raw -device nvme,serial=s,drive=d" <<'LAB'
 for d in /sys/bus/pci/devices/*; do case $(cat $d/class) in 0x010802) nvme=${d##*/} ;; esac; done
 echo "@sum $(dd if=/dev/nvme0n1 bs=64k count=256 2>/dev/null | md5sum | cut -c1-32)"
 microvm vfio bind $nvme
@@ -78,7 +79,8 @@ su u -c "ulimit -l 1024; exec microvm run --kernel /lab/vmlinuz --memory 256M --
 exec 6<>/dev/vfio/vfio 7<>/dev/vfio/$(basename $(readlink /sys/bus/pci/devices/$nvme/iommu_group)); mount -t tmpfs none /dev/vfio
 run --memory 512M --iommu --device $nvme,group=7,container=6 --cmdline "console=ttyS0 quiet microvm.exec=sh /script"
 echo "@code $?"
-run --device $nvme,group=77 --cmdline "quiet" </dev/null; echo "@closed $?"'
+run --device $nvme,group=77 --cmdline "quiet" </dev/null; echo "@closed $?"
+LAB
 expect_value "a guest without the driver ends well" code 0
 check "and finds the disk, by open descriptors" "$(value_of bypass)" test "$(value_of bypass)" == "$(value_of sum)"
 expect_value "a descriptor that is not open is refused" closed 127

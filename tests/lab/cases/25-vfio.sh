@@ -5,7 +5,7 @@ need gcc:gcc /usr/include/stdio.h:libc6-dev
 gcc -O1 -static -s -o "$folder/edu" "$lab/edu.c"
 truncate -s 64M "$folder/disk"
 
-setup='
+shared <<'LAB'
 exits=/sys/kernel/tracing/events/kvm/kvm_userspace_exit
 for d in /sys/bus/pci/devices/*; do
     case $(cat $d/class)$(cat $d/vendor) in 0x0108020x*) nvme=${d##*/} ;; 0x00ff000x1234) edu=${d##*/} ;; esac
@@ -28,11 +28,11 @@ count() {
     awk -v name=$name "{ by = by \" \" (\$1 == 2 ? \"io\" : \$1 == 6 ? \"mmio\" : \$1 == 26 ? \"eoi\" : \$1) \"=\" \$2; if (\$1 == 6) m = \$2; if (\$1 == 26) e = \$2 }
         END { print \"@\" name \"_by\" by; print \"@\" name \"_mmio\", m + 0; print \"@\" name \"_eoi\", e + 0 }" /tmp/hist
 }
-'
+LAB
 
 lab_run --timeout 560 --file "$folder/edu=/edu" \
     --qemu "-drive file=$folder/disk,if=none,id=d,format=raw -device nvme,serial=s,drive=d -device edu,dma_mask=0xffffffffffff" \
-    --qemu "-device virtio-rng-pci,addr=10.0,multifunction=on -device virtio-rng-pci,addr=10.1" -- "$setup"'
+    --qemu "-device virtio-rng-pci,addr=10.0,multifunction=on -device virtio-rng-pci,addr=10.1" <<'LAB'
 echo "@list $(microvm vfio list | grep -c nvme) $(microvm vfio list --json | grep -c $nvme)"
 mke2fs /dev/nvme0n1 >/dev/null; mkdir /disk; mount -t ext4 /dev/nvme0n1 /disk; head -c 8388608 /dev/urandom >/disk/host; md5sum </disk/host >/tmp/host
 microvm vfio bind $nvme; echo "@mounted $?"
@@ -105,7 +105,8 @@ END
 echo "@again_code $?"
 microvm vfio unbind $nvme; echo "@unbind $?"
 sleep 1; mount -t ext4 /dev/nvme0n1 /disk; md5sum </disk/guest | sed "s/^/@host_sum /"
-dmesg | grep -E "WARNING:|BUG:|Oops"; dmesg | grep -cE "WARNING:|BUG:|Oops" | sed "s/^/@splat /"'
+dmesg | grep -E "WARNING:|BUG:|Oops"; dmesg | grep -cE "WARNING:|BUG:|Oops" | sed "s/^/@splat /"
+LAB
 expect_exit 0 "the lab ends well"
 expect_value "list: the table and JSON show the disk" list '1 1'
 expect_value "bind refuses a disk with a mounted file system" mounted 127
@@ -151,17 +152,19 @@ expect_value "and that guest ends well" again_code 0
 expect_value "unbind gives the disk back" unbind 0
 expect_value "the host's kernel has nothing to complain about" splat 0
 
-lab_run --append intel_iommu=off --qemu "-device edu" --file "$folder/edu=/edu" -- "$setup"'
-microvm vfio bind $edu; echo "@bind $?"; guest --device $edu </dev/null; echo "@run $?"'
+lab_run --append intel_iommu=off --qemu "-device edu" --file "$folder/edu=/edu" <<'LAB'
+microvm vfio bind $edu; echo "@bind $?"; guest --device $edu </dev/null; echo "@run $?"
+LAB
 expect_value "without an IOMMU nothing is bound" bind 127
 expect_value "and nothing assigned" run 125
 expect_line "and the error says why" 'is behind no IOMMU\. Turn on VT-d or AMD-Vi'
 
-lab_run --append intremap=off --qemu "-device edu" --file "$folder/edu=/edu" -- "$setup"'
+lab_run --append intremap=off --qemu "-device edu" --file "$folder/edu=/edu" <<'LAB'
 microvm vfio bind $edu; guest --device $edu </dev/null; echo "@refused $?"
 echo Y >/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts
 guest --device $edu </dev/null; echo "@unsafe $?"
-guest --device $edu --unsafe-interrupts </dev/null; echo "@forced $?"'
+guest --device $edu --unsafe-interrupts </dev/null; echo "@forced $?"
+LAB
 expect_value "without interrupt remapping nothing is assigned" refused 125
 expect_line "and the error says why" 'no interrupt remapping'
 expect_value "nor where the host goes without it" unsafe 125

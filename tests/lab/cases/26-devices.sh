@@ -8,17 +8,18 @@ printf usb-stick | dd of="$folder/usb" conv=notrunc 2>/dev/null
 # try NAME CLASS MODULES QEMU-ARGUMENTS COMMANDS: the guest gets the device of that PCI class and vendor, loads its driver and runs the commands.
 try() {
     local name=$1 class=$2 modules=$3
-    lab_run --host-kernel linux-image-amd64 --guest-kernel linux-image-amd64 --qemu "$4" -- "$vm"'
-for d in /sys/bus/pci/devices/*; do case "$(cat $d/class) $(cat $d/vendor)" in "'"$class"'") : ${device:=${d##*/}} ;; esac; done
-put_script <<"SCRIPT"
-modprobe -a '"$modules"'; sleep 2
-'"$5"'
+    lab_run --host-kernel linux-image-amd64 --guest-kernel linux-image-amd64 --qemu "$4" --set class="$class" --set modules="$modules" --set commands="$5" <<'LAB'
+for d in /sys/bus/pci/devices/*; do case "$(cat $d/class) $(cat $d/vendor)" in "$class") : ${device:=${d##*/}} ;; esac; done
+put_script <<SCRIPT
+modprobe -a $modules; sleep 2
+$commands
 sed -n "/PCI-MSI/s/^/I:/p" /proc/interrupts
 SCRIPT
 microvm vfio bind $device
 run --memory 512M --device $device --cmdline "console=ttyS0 quiet microvm.exec=sh /script"
 echo "@code $?"
-dmesg | grep -cE "WARNING:|BUG:|DMAR.*fault" | sed "s/^/@splat /"'
+dmesg | grep -cE "WARNING:|BUG:|DMAR.*fault" | sed "s/^/@splat /"
+LAB
     expect_value "$name: the guest ends well" code 0
     expect_value "$name: works with its driver" works "$6"
     expect_line "$name: interrupts by message" '^I: .*[1-9][0-9]* .*PCI-MSI'

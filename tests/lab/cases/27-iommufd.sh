@@ -13,7 +13,7 @@ truncate -s 64M "$folder/disk"
 # Debian's generic kernel has NVMe as a module.
 host="--host-kernel $kernel"
 devices="-drive file=$folder/disk,if=none,id=d,format=raw -device nvme,serial=s,drive=d -device edu,dma_mask=0xffffffffffff"
-find='
+shared <<'LAB'
 modprobe nvme; for i in $(seq 100); do [ -b /dev/nvme0n1 ] && break; usleep 50000; done
 for d in /sys/bus/pci/devices/*; do
     case $(cat $d/class)$(cat $d/vendor) in 0x0108020x*) nvme=${d##*/} ;; 0x00ff000x1234) edu=${d##*/} ;; esac
@@ -31,10 +31,10 @@ mmio() {
 }
 guest() { run --memory 256M "$@" --cmdline "console=ttyS0 quiet iomem=relaxed microvm.exec=sh /script"; }
 put_edu() { (cd /; echo edu | cpio -o -H newc 2>/dev/null >>/tmp/initrd); }
-'
+LAB
 
 lab_run --timeout 580 $host --file "$folder/edu=/edu" --qemu "$devices" \
-    --qemu "-device virtio-rng-pci,addr=10.0,multifunction=on -device virtio-rng-pci,addr=10.1" -- "$vm$find"'
+    --qemu "-device virtio-rng-pci,addr=10.0,multifunction=on -device virtio-rng-pci,addr=10.1" <<'LAB'
 head -c 4194304 /dev/urandom >/tmp/data; dd if=/tmp/data of=/dev/nvme0n1 bs=64k conv=fsync 2>/dev/null; echo "@wanted $(md5sum </tmp/data | cut -c1-32)"
 microvm doctor --json | tr -d "\n " | grep -o "\"name\":\"iommufd\"[^}]*" | sed "s/^/Q:/"
 microvm vfio list | grep $nvme | sed "s/^/L1:/"
@@ -144,7 +144,8 @@ exec 6<&- 7<&-
 microvm vfio unbind $nvme; microvm vfio unbind $edu
 for w in $(seq 100); do [ -b /dev/nvme0n1 ] && break; usleep 100000; done
 echo "@back $(dd if=/dev/nvme0n1 bs=64k count=64 2>/dev/null | md5sum | cut -c1-32)"
-dmesg | grep -E "WARNING:|BUG:|Oops"; dmesg | grep -cE "WARNING:|BUG:|Oops|DMAR:.*fault" | sed "s/^/@splat /"'
+dmesg | grep -E "WARNING:|BUG:|Oops"; dmesg | grep -cE "WARNING:|BUG:|Oops|DMAR:.*fault" | sed "s/^/@splat /"
+LAB
 expect_exit 0 "the lab ends well"
 wanted=$(value_of wanted)
 expect_line "doctor says that iommufd is there" '^Q:.*"status":"ok"'
@@ -205,7 +206,7 @@ same "the host has its disk back" back "$wanted"
 expect_value "its kernel has nothing to complain about" splat 0
 
 # The guest's own IOMMU: each device in an address space of its own, with what the guest's driver maps.
-lab_run --timeout 400 --memory 4096 $host --guest-kernel linux-image-6.12-amd64 --file "$folder/edu=/edu" --qemu "$devices" -- "$vm$find"'
+lab_run --timeout 400 --memory 4096 $host --guest-kernel linux-image-6.12-amd64 --file "$folder/edu=/edu" --qemu "$devices" <<'LAB'
 head -c 4194304 /dev/urandom >/tmp/data; dd if=/tmp/data of=/dev/nvme0n1 bs=64k conv=fsync 2>/dev/null; echo "@wanted $(md5sum </tmp/data | cut -c1-32)"
 microvm vfio bind $nvme; microvm vfio bind $edu; dmesg -c >/dev/null
 put_script <<END
@@ -225,7 +226,8 @@ run --memory 512M --iommu --device $nvme,iommufd=on --device $edu,iommufd=on --c
 echo "@code $?"; dmesg | grep -ci "dmar.*fault" | sed "s/^/@host_faults /"
 microvm vfio unbind $nvme; for w in $(seq 100); do [ -b /dev/nvme0n1 ] && break; usleep 100000; done
 echo "@host $(dd if=/dev/nvme0n1 bs=64k skip=64 count=64 2>/dev/null | md5sum | cut -c1-32)"
-dmesg | grep -cE "WARNING:|BUG:|Oops" | sed "s/^/@splat /"'
+dmesg | grep -cE "WARNING:|BUG:|Oops" | sed "s/^/@splat /"
+LAB
 expect_exit 0 "--iommu: the lab ends well"
 expect_value "--iommu: the guest ends well" code 0
 expect_value "--iommu: the disk is in a domain that translates" nvme_type DMA
@@ -239,22 +241,24 @@ refute_line "--iommu: the guest's kernel has nothing to complain about" '^D:'
 expect_value "--iommu: nor the host's" splat 0
 
 # A host that checks no interrupts, with iommufd; then a kernel without it.
-lab_run $host --append intremap=off --qemu "-device edu" -- "$vm$find"'
+lab_run $host --append intremap=off --qemu "-device edu" <<'LAB'
 rmmod vfio_iommu_type1; echo "@type1 $?"; microvm vfio bind $edu; put_script <<END
 :
 END
 guest --device $edu,iommufd=on </dev/null; echo "@refused $?"
 echo Y >/sys/module/iommufd/parameters/allow_unsafe_interrupts
 guest --device $edu,iommufd=on </dev/null; echo "@unsafe $?"
-guest --device $edu,iommufd=on --unsafe-interrupts </dev/null; echo "@forced $?"'
+guest --device $edu,iommufd=on --unsafe-interrupts </dev/null; echo "@forced $?"
+LAB
 expect_value "without interrupt remapping nothing is assigned" refused 125
 expect_line "and the error says why" 'no interrupt remapping.*load iommufd with'
 expect_value "nor where the host goes without it" unsafe 125
 expect_value "unless that is what is wanted" forced 0
 expect_value "all without type 1" type1 0
 
-lab_run --qemu "-device edu" -- "$vm$find"'
-microvm vfio bind $edu; run --device $edu,iommufd=on </dev/null; echo "@run $?"; microvm doctor | grep iommufd | sed "s/^/Q:/"'
+lab_run --qemu "-device edu" <<'LAB'
+microvm vfio bind $edu; run --device $edu,iommufd=on </dev/null; echo "@run $?"; microvm doctor | grep iommufd | sed "s/^/Q:/"
+LAB
 expect_value "a kernel without files of devices alone assigns nothing by them" run 125
 expect_line "and the error says what it lacks" 'through iommufd, the kernel has no file for the device alone in /dev/vfio/devices\. Boot a kernel with CONFIG_VFIO_DEVICE_CDEV'
 expect_line "doctor too" '^Q:.*no /dev/iommu'

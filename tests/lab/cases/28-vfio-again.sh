@@ -6,7 +6,7 @@ times=${VFIO_TIMES:-10}
 gcc -O1 -static -s -o "$folder/edu" "$lab/edu.c"
 head -c 67108864 /dev/urandom >"$folder/disk"
 lab_run --timeout $((120 + times * 30)) --file "$folder/edu=/edu" \
-    --qemu "-drive file=$folder/disk,if=none,id=d,format=raw -device nvme,serial=s,drive=d -device edu,dma_mask=0xffffffffffff" -- "times=$times; $vm"'
+    --qemu "-drive file=$folder/disk,if=none,id=d,format=raw -device nvme,serial=s,drive=d -device edu,dma_mask=0xffffffffffff" --set times="$times" <<'LAB'
 for d in /sys/bus/pci/devices/*; do
     case $(cat $d/class)$(cat $d/vendor) in 0x0108020x*) nvme=${d##*/} ;; 0x00ff000x1234) edu=${d##*/} ;; esac
 done
@@ -31,7 +31,8 @@ sort /tmp/ends | uniq -c | sed "s/^ */@ends /"
 echo "@lost $((before - $(free)))"
 microvm vfio unbind $nvme; microvm vfio unbind $edu; i=0; while ! [ -b /dev/nvme0n1 ] && [ $i -lt 100 ]; do usleep 100000; i=$((i+1)); done
 echo "@after $(dd if=/dev/nvme0n1 bs=64k count=64 iflag=direct 2>/dev/null | md5sum | cut -c1-32)"
-dmesg | grep -cE "WARNING:|BUG:|Oops|DMAR:.*fault" | sed "s/^/@splat /"'
+dmesg | grep -cE "WARNING:|BUG:|Oops|DMAR:.*fault" | sed "s/^/@splat /"
+LAB
 expect_exit 0 "the lab ends well"
 expect_value "$times guests, one after the other, end with a reboot, have the right bytes and the right DMA" ends "$times 0 @dma right @sum $(value_of want | tr -d '\r')"
 expect_at_most "MiB of the host's memory that did not come back" lost 32

@@ -1,7 +1,7 @@
 # A stock guest on a tap, its frames moved by this process and by vhost-net: pings, files both ways with their sums, no exit for an interrupt.
 source "$(dirname "$0")/../case.sh"
 
-lab_run --timeout 600 -- "$vm"'
+lab_run --timeout 600 <<'LAB'
 exits=/sys/kernel/tracing/events/kvm/kvm_userspace_exit
 statistics=/sys/class/net/tap0/statistics
 tunctl -t tap0 >/dev/null
@@ -49,7 +49,8 @@ boot idle ""
 boot tap ""
 boot vhost ,vhost
 boot pcitap ,transport=pci
-boot pcivhost ,vhost,transport=pci'
+boot pcivhost ,vhost,transport=pci
+LAB
 expect_exit 0 "the lab ends well"
 for mode in tap vhost pcitap pcivhost; do
     expect_value "$mode: the guest ends with 0" ${mode}_code 0

@@ -2,7 +2,7 @@
 source "$(dirname "$0")/../case.sh"
 need socat:socat
 
-lab_run --timeout 600 --file /usr/bin/socat=/usr/bin/socat -- "$vm"'
+lab_run --timeout 600 --file /usr/bin/socat=/usr/bin/socat <<'LAB'
 head -c 4194304 /dev/urandom >/tmp/host
 echo "@host_sum $(md5sum </tmp/host)"
 put_script <<"END"
@@ -36,7 +36,8 @@ boot unix socket=/tmp/v
 [ -e /tmp/v ] || echo "@removed yes"
 listen() { socat -u VSOCK-LISTEN:5000 CREATE:/tmp/pushed; }
 to() { socat -t 60 - VSOCK-CONNECT:7:$1; }
-boot vhost vhost'
+boot vhost vhost
+LAB
 expect_exit 0 "the lab ends well"
 for mode in unix vhost; do
     expect_value "$mode: the guest ends with 0" ${mode}_code 0

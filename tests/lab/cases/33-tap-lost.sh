@@ -1,7 +1,7 @@
 # The tap is deleted while the guest uses it: the guest sees its link go, nothing spins, the machine goes on.
 source "$(dirname "$0")/../case.sh"
 
-lab_run --timeout 300 -- "$vm"'
+lab_run --timeout 300 <<'LAB'
 put_script <<"END"
 mode=$(sed "s/.*mode=\([a-z]*\).*/\1/" /proc/cmdline)
 ifconfig eth0 10.0.0.2 netmask 255.255.255.0 up
@@ -20,7 +20,8 @@ for mode in tap vhost; do
     wait $machine
     echo "@${mode}_code $?"
 done
-microvm run $files --net tap=tap9; echo "@missing $?"'
+microvm run $files --net tap=tap9; echo "@missing $?"
+LAB
 for mode in tap vhost; do
     expect_value "$mode: the network works before the tap is deleted" ${mode}_before yes
     # Under vhost nobody hears of it: docs/decisions/0050.

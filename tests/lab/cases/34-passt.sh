@@ -3,7 +3,7 @@ source "$(dirname "$0")/../case.sh"
 need passt:passt ip:iproute2
 
 lab_run --timeout 400 --file /usr/bin/passt=/usr/bin/passt --file /usr/bin/passt.avx2=/usr/bin/passt.avx2 \
-    --file "$(command -v ip)"=/usr/local/sbin/ip -- "$vm"'
+    --file "$(command -v ip)"=/usr/local/sbin/ip <<'LAB'
 # The world: a namespace with a server in it, behind a pair of interfaces; passt has the other one with the default route.
 echo "root:x:0:0::/:/bin/sh" >/etc/passwd
 echo "nobody:x:65534:65534::/:/bin/false" >>/etc/passwd
@@ -47,7 +47,8 @@ kill -9 $(pidof passt passt.avx2)
 wait $vm; echo "@dies_code $?"; cat /tmp/log
 run --net socket=/tmp/nobody.sock; echo "@nobody_code $?"
 run --net passt,tcp=nonsense; echo "@ports_code $?"
-mv /usr/bin/passt /usr/bin/gone; run --net passt; echo "@missing_code $?"'
+mv /usr/bin/passt /usr/bin/gone; run --net passt; echo "@missing_code $?"
+LAB
 expect_exit 0 "the lab ends well"
 for mode in lives dies; do
     expect_value "$mode: the guest ends with 0" ${mode}_code 0

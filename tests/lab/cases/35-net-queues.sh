@@ -2,7 +2,7 @@
 source "$(dirname "$0")/../case.sh"
 need ip:iproute2
 
-lab_run --timeout 400 --file "$(command -v ip)"=/usr/local/sbin/ip -- "$vm"'
+lab_run --timeout 400 --file "$(command -v ip)"=/usr/local/sbin/ip <<'LAB'
 /usr/local/sbin/ip tuntap add tap0 mode tap multi_queue
 ifconfig tap0 10.0.0.1 netmask 255.255.255.0 up
 mkdir /srv
@@ -25,7 +25,8 @@ for m in tap: pcivhost:,vhost,transport=pci; do
     microvm run $files --memory 256M --cpus 2 --net tap=tap0,queues=2${m#*:} --cmdline "console=ttyS0 quiet mode=$mode microvm.exec=sh /script" >/tmp/log 2>&1 & machine=$!
     until_line "ready $mode"; ifconfig tap0 down; until_line "@${mode}_down"; ifconfig tap0 up
     wait $machine; echo "@${mode}_code $?"; cat /tmp/log
-done'
+done
+LAB
 expect_exit 0 "the lab ends well"
 for mode in tap pcivhost; do
     expect_value "$mode: the guest ends with 0" ${mode}_code 0

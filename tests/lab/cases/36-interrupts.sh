@@ -4,7 +4,7 @@ source "$(dirname "$0")/../case.sh"
 need ip:iproute2
 cpus=4
 
-lab_run --timeout 420 --file "$(command -v ip)"=/usr/local/sbin/ip -- "cpus=$cpus; $vm"'
+lab_run --timeout 420 --file "$(command -v ip)"=/usr/local/sbin/ip --set cpus="$cpus" <<'LAB'
 exits=/sys/kernel/tracing/events/kvm/kvm_userspace_exit
 /usr/local/sbin/ip tuntap add tap0 mode tap multi_queue
 ifconfig tap0 10.0.0.1 netmask 255.255.255.0 up
@@ -54,7 +54,8 @@ for mode in mmio pci; do
     awk -v mode=$mode "{ by = by \" \" \$1 \"=\" \$2; if (\$1 == 6) mmio = \$2; if (\$1 == 26) eoi = \$2 } END { print \"@\" mode \"_mmio\", mmio + 0; print \"@\" mode \"_eoi\", eoi + 0; print \"@\" mode \"_by\" by }" /tmp/hist
     echo "@${mode}_changes $n"; echo "@${mode}_busy $busy"
     tail -n 1 /tmp/console; wait $vmm; echo "@${mode}_code $?"; grep "^@" /tmp/console
-done'
+done
+LAB
 expect_exit 0 "the lab ends well"
 for mode in mmio pci; do
     expect_value "$mode: the guest ends well" ${mode}_code 0

@@ -4,7 +4,7 @@ source "$(dirname "$0")/../case.sh"
 need ethtool:ethtool ip:iproute2 gcc:gcc /usr/include/stdio.h:libc6-dev
 
 gcc -O1 -static -s -o "$folder/open-tap" "$lab/open-tap.c"
-lab_run --timeout 420 --file "$(command -v ethtool)=/usr/sbin/ethtool" --file "$(command -v ip)=/usr/local/sbin/ip" --file "$folder/open-tap=/usr/bin/open-tap" -- "$vm"'
+lab_run --timeout 420 --file "$(command -v ethtool)=/usr/sbin/ethtool" --file "$(command -v ip)=/usr/local/sbin/ip" --file "$folder/open-tap=/usr/bin/open-tap" <<'LAB'
 /usr/local/sbin/ip tuntap add tap0 mode tap multi_queue
 ifconfig tap0 10.0.0.1 netmask 255.255.255.0 up
 mkdir /srv; head -c 2097152 /dev/urandom >/srv/down; echo "@sum $(md5sum </srv/down | cut -c1-32)"
@@ -53,7 +53,8 @@ boot() { # boot MODE QUEUES OPTIONS
 }
 boot tap 1 ""
 boot vhost 1 ,vhost
-boot pcitap 2 ,transport=pci'
+boot pcitap 2 ,transport=pci
+LAB
 expect_exit 0 "the lab ends well"
 for mode in tap vhost pcitap; do
     expect_value "$mode: the guest ends with 0" ${mode}_code 0

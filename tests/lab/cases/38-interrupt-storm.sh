@@ -5,7 +5,7 @@ source "$(dirname "$0")/../case.sh"
 
 need gcc:gcc
 "$lab/../guests/build" "$folder" >/dev/null
-lab_run --module msr --qemu "-device edu" --file "$folder/line.elf=/line.elf" -- "$vm"'
+lab_run --module msr --qemu "-device edu" --file "$folder/line.elf=/line.elf" <<'LAB'
 exits=/sys/kernel/tracing/events/kvm/kvm_userspace_exit
 put_script <<"SCRIPT"
 how=$(sed "s/.*how=\([a-z]*\).*/\1/" /proc/cmdline)
@@ -59,7 +59,8 @@ echo "@line_unanswered $((asked - answered))"
 wait $vmm; echo "@line_code $?"
 echo "@line_taken $(sed "s/@//" /tmp/console | tr "\n" " ")"
 echo "@line_exits $(awk "/hitcount/ { n += \$NF } END { print n + 0 }" $exits/hist)"; sed -n "s/^{/D: {/p" $exits/hist
-echo "@line_ends $(sed -n "s/^{ reason: *26 } hitcount: *//p" $exits/hist)"'
+echo "@line_ends $(sed -n "s/^{ reason: *26 } hitcount: *//p" $exits/hist)"
+LAB
 expect_exit 0 "the lab ends well"
 expect_value "the guest ends well" code 0
 expect_at_least "interrupts between processors that arrived" ipis 5000

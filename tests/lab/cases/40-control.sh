@@ -1,7 +1,7 @@
 # A stock Debian guest controlled over its socket: asked, its power button pressed, stopped; and a client that misbehaves.
 source "$(dirname "$0")/../case.sh"
 
-lab_run --timeout 300 -- "$vm"'
+lab_run --timeout 300 <<'LAB'
 put_script <<"SCRIPT"
 ged() { sed -n "s/^ *[0-9]*: *\([0-9]*\) .*ACPI:Ged.*/\1/p" /proc/interrupts; }
 echo "@ged $(ged)"; echo running
@@ -28,7 +28,8 @@ microvm ctl web stop; echo "@stop $?"
 wait $vmm; echo "@code $?"
 sed "s/^/S:/" /tmp/errors
 [ -e /run/microvm/web.sock ] || echo "@gone yes"
-microvm ctl web list 2>/dev/null; echo "@after $?"'
+microvm ctl web list 2>/dev/null; echo "@after $?"
+LAB
 expect_exit 0 "the lab ends well"
 expect_value "folder and socket are their owner's alone" mode '700 600'
 expect_line "info says what the machine is" '^I:memoryBytes +268435456'

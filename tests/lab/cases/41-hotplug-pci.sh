@@ -1,7 +1,7 @@
 # PCI functions in and out of a stock Debian guest that runs: each kind ten times, with data; under load; pulled; refused, unanswered and hostile.
 source "$(dirname "$0")/../case.sh"
 
-wait_for='
+shared <<'LAB'
 # wait_for TEXT: until the guest has said it, for a minute.
 wait_for() { for w in $(seq 600); do grep -qE "^$1" /tmp/console && return; usleep 100000; done; echo "the guest never said $1"; tail -n 20 /tmp/console; }
 # wait_kind TEXT: until the last line of the guest about kinds says it.
@@ -9,12 +9,12 @@ wait_kind() { for w in $(seq 600); do grep ^kinds /tmp/console | tail -n 1 | gre
 # threads: how many the monitor has, without the one that writes its log, which starts with the first line.
 threads() { cat /proc/$vmm/task/*/comm | grep -vcx log; }
 start() { microvm run $files --memory 256M --name web "$@" >/tmp/console 2>/tmp/errors & vmm=$!; wait_for running; }
-'
+LAB
 
 need gcc:gcc /usr/include/stdio.h:libc6-dev
 gcc -O1 -static -s -o "$folder/poke" "$lab/poke.c"
 
-lab_run --timeout 500 --file "$folder/poke=/poke" -- "$vm$wait_for"'
+lab_run --timeout 500 --file "$folder/poke=/poke" <<'LAB'
 put_script <<"SCRIPT"
 echo running
 # What of each kind there is, a line whenever it changes.
@@ -94,7 +94,8 @@ for d in $(microvm ctl web list | grep -oE "0[123]:00.0"); do microvm ctl web re
 # Workers of io_uring in the kernel count as threads for five idle seconds.
 sleep 7; echo "@left $(( $(ls /proc/$vmm/fd | wc -l) - fds )) $(( $(threads) - threads ))"
 grep -E "^(D:|kinds)" /tmp/console; sed "s/^/S:/" /tmp/errors
-microvm ctl web stop; wait $vmm'
+microvm ctl web stop; wait $vmm
+LAB
 expect_exit 125 "the machine was stopped"
 expect_value "a disk in and out ten times, its data right in both" disks '10 10'
 expect_line "add says what it became" '^A:place +0[123]:00\.0'
@@ -116,7 +117,7 @@ expect_line "and a fourth device in three slots" '^E7:microvm: error: every slot
 expect_value "no descriptor and no thread is left behind" left '0 0'
 refute_line "the guest's kernel has nothing to complain about" '^D:'
 
-lab_run --timeout 300 -- "$vm$wait_for"'
+lab_run --timeout 300 <<'LAB'
 t=/sys/kernel/tracing/events/kvm/kvm_userspace_exit
 for n in 0 4; do
     echo hist:keys=reason >$t/trigger
@@ -135,7 +136,8 @@ microvm ctl web add --disk path=/tmp/a.img,id=data --wait 1.5 2>&1 | sed "s/^/E2
 microvm ctl web remove data --wait 1 2>&1 | sed "s/^/E3:/"
 ( microvm ctl web remove data --wait 40 2>&1 | sed "s/^/E4:/" ) & sleep 1
 microvm ctl web list | sed "s/^/L:/"
-microvm ctl web stop; echo "@stop $?"; wait'
+microvm ctl web stop; echo "@stop $?"; wait
+LAB
 expect_line "a machine without slots refuses" '^E1:microvm: error: nothing can be plugged in or out, the machine has no root ports\. Start it with --pci-ports N\.'
 expect_line "a guest that says nothing: add tells so" '^E2:microvm: error: the guest has not answered, data: 1\.5 s\. It stays plugged in'
 expect_line "and remove" '^E3:microvm: error: the guest has not answered, data: 1 s\. It stays until'

@@ -4,7 +4,7 @@ source "$(dirname "$0")/../case.sh"
 need gcc:gcc /usr/include/stdio.h:libc6-dev
 gcc -O1 -static -s -o "$folder/poke" "$lab/poke.c"
 
-lab_run --timeout 500 --file "$folder/poke=/poke" -- "$vm"'
+lab_run --timeout 500 --file "$folder/poke=/poke" <<'LAB'
 # wait_for TEXT [TIMES]: until the guest has said it that often, for a minute.
 wait_for() { for w in $(seq 600); do [ $(grep -cE "^$1" /tmp/console) -ge ${2:-1} ] && return; usleep 100000; done; echo "the guest never said $1"; tail -n 20 /tmp/console; }
 put_script <<"SCRIPT"
@@ -71,7 +71,8 @@ for n in "--cpus 2" "--cpus 2 --max-cpus 8"; do
     microvm run --kernel /lab/vmlinuz --initrd /lab/initrd $n --cmdline "console=ttyS0 quiet" >/dev/null
     sed -n "s/.*hitcount: *\([0-9]*\).*/\1/p" $t/hist | awk -v n="$n" "{ sum += \$1 } END { print \"@exits\", n \":\", sum }"
     echo "!hist:keys=reason" >$t/trigger
-done'
+done
+LAB
 expect_exit 0 "the lab ends well"
 expect_value "three CPUs in and out ten times" rounds '10 10'
 expect_line "the guest counts four, and each runs what is sent there" '^counted 4 4 0 1 2 3 '

@@ -2,7 +2,7 @@
 source "$(dirname "$0")/../case.sh"
 
 truncate -s 64M "$folder/disk"
-lab_run --timeout 500 --qemu "-drive file=$folder/disk,if=none,id=d,format=raw -device nvme,serial=s,drive=d" -- "$vm"'
+lab_run --timeout 500 --qemu "-drive file=$folder/disk,if=none,id=d,format=raw -device nvme,serial=s,drive=d" <<'LAB'
 wait_for() { for w in $(seq 600); do grep -qE "^$1" /tmp/console && return; usleep 100000; done; echo "the guest never said $1"; tail -n 20 /tmp/console; }
 for d in /sys/bus/pci/devices/*; do [ $(cat $d/class) = 0x010802 ] && nvme=${d##*/}; done
 put_script <<"SCRIPT"
@@ -53,7 +53,8 @@ microvm run $files --memory 256M --name two --pci-ports 1 --device $nvme --cmdli
 wait_for "copied 0"; microvm ctl two list | sed "s/^/M:/"
 microvm vfio unbind $nvme; echo "@early $?"; wait_for "gone 0"; microvm ctl two info >/dev/null; echo "@goes_on $?"
 microvm ctl two stop; wait $vmm
-dmesg | grep -cE "WARNING:|BUG:|Oops|DMAR:.*fault" | sed "s/^/@splat /"'
+dmesg | grep -cE "WARNING:|BUG:|Oops|DMAR:.*fault" | sed "s/^/@splat /"
+LAB
 expect_exit 0 "the lab ends well"
 expect_line "a device that its driver has is refused" '^E1:microvm: error: the device is not free for a guest, 0000:00:.*it is bound to nvme\. microvm vfio bind'
 expect_line "and one that is not there" '^E2:microvm: error: '

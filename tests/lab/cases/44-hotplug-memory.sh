@@ -4,7 +4,7 @@ source "$(dirname "$0")/../case.sh"
 need gcc:gcc /usr/include/stdio.h:libc6-dev
 gcc -O1 -static -s -o "$folder/poke" "$lab/poke.c"
 truncate -s 64M "$folder/disk"
-lab_run --timeout 900 --file "$folder/poke=/poke" --qemu "-drive file=$folder/disk,if=none,id=d,format=raw -device nvme,serial=s,drive=d" -- "$vm"'
+lab_run --timeout 900 --file "$folder/poke=/poke" --qemu "-drive file=$folder/disk,if=none,id=d,format=raw -device nvme,serial=s,drive=d" <<'LAB'
 for d in /sys/bus/pci/devices/*; do [ $(cat $d/class) = 0x010802 ] && nvme=${d##*/}; done
 tunctl -t tap0 >/dev/null; ifconfig tap0 10.0.0.1 netmask 255.255.255.0 up
 put_script <<"SCRIPT"
@@ -95,7 +95,8 @@ for n in "--memory 256M" "--memory 256M --max-memory 2G"; do
     sed -n "s/.*hitcount: *\([0-9]*\).*/\1/p" $t/hist | awk -v n="$n" "{ sum += \$1 } END { print \"@exits\", n \":\", sum }"
     echo "!hist:keys=reason" >$t/trigger
 done
-dmesg | grep -cE "WARNING:|BUG:|Oops|DMAR:.*fault" | sed "s/^/@splat /"'
+dmesg | grep -cE "WARNING:|BUG:|Oops|DMAR:.*fault" | sed "s/^/@splat /"
+LAB
 expect_exit 0 "the lab ends well"
 for mode in vhost vfio; do
     expect_value "$mode: the guest takes 512 MiB" ${mode}_add 0

@@ -2,7 +2,7 @@
 source "$(dirname "$0")/../case.sh"
 need lspci:pciutils
 
-lab_run --timeout 300 --file /usr/bin/lspci=/usr/bin/lspci --file /usr/share/misc/pci.ids=/usr/share/misc/pci.ids -- "$vm"'
+lab_run --timeout 300 --file /usr/bin/lspci=/usr/bin/lspci --file /usr/share/misc/pci.ids=/usr/share/misc/pci.ids <<'LAB'
 put_script <<"SCRIPT"
 dd if=/dev/vda of=/dev/null bs=64k count=16 2>/dev/null
 echo "@tables $(cd /sys/firmware/acpi/tables; for t in APIC DSDT FACP MCFG; do echo $t:$(wc -c <$t); done | tr "\n" " ")"
@@ -42,7 +42,8 @@ echo "@p_count $(section INTERRUPTS | awk "/01:00.0 .*queue 0/ { print \$NF }")"
 echo "@p_used $(section QUEUES | awk "\$1 == \"01:00.0\" && \$8 == \$9 && \$8 > 0 && \$10 == 0" | wc -l)"
 echo "@p_features $(section VIRTIO | sed -n "/^01:00.0/s/.*FeaturesOk  *\([A-Za-z0-9 ]*[A-Za-z0-9]\)  .*/\1/p" | wc -w)"
 echo "@p_slot $(section MEMORY | awk "\$1 == \"0x0\" { print \$2 }")"
-microvm ctl web stop; wait $vmm; echo "@code $?"'
+microvm ctl web stop; wait $vmm; echo "@code $?"
+LAB
 expect_exit 0 "the lab ends well"
 expect_value "explain answers" explained 0
 expect_at_most "five pictures of an idle guest cost it nothing: it left as often as in any second" disturbed 20

@@ -1,7 +1,7 @@
 # Both translations beside what others say: a guest's own symbol and page tables, KVM's memory, the lab's own page map, and the IOMMU.
 source "$(dirname "$0")/../case.sh"
 
-lab_run --timeout 300 --qemu '-drive if=none,id=n,file.driver=null-co,file.size=64M,format=raw -device nvme,serial=lab,drive=n,addr=0x10' -- "$vm"'
+lab_run --timeout 300 --qemu '-drive if=none,id=n,file.driver=null-co,file.size=64M,format=raw -device nvme,serial=lab,drive=n,addr=0x10' <<'LAB'
 put_script <<"SCRIPT"
 echo "@symbol 0x$(sed -n "s/ [DdRr] linux_banner$//p" /proc/kallsyms)"
 echo "@code $(awk "/Kernel code/ { print \$1 }" /proc/iomem)"
@@ -39,7 +39,8 @@ microvm explain web | sed -n "/^DMA/,/^$/p;/^INTERRUPTS/,/^$/p" | sed "s/^/P:/"
 microvm ctl web info | sed -n "s/^exits */@exits_before /p"
 for i in $(seq 100); do microvm explain web --gva $symbol --cpu $((i % 2)) >/dev/null || echo "E:look $i failed"; done; echo "@looked $?"
 microvm ctl web info | sed -n "s/^exits */@exits_after /p"
-microvm ctl web stop; wait $vmm; echo "@code $?"'
+microvm ctl web stop; wait $vmm; echo "@code $?"
+LAB
 expect_exit 0 "the lab ends well"
 expect_value "the device is prepared" bound 0
 expect_value "the walk is answered" gva0 0

@@ -1,7 +1,7 @@
 # A stock guest with a balloon, over virtio-mmio and over PCI: inflated, deflated, free pages reported; what it gives up comes back to the host (RSS of the process).
 source "$(dirname "$0")/../case.sh"
 
-lab_run --timeout 600 -- "$vm"'
+lab_run --timeout 600 <<'LAB'
 put_script <<"SCRIPT"
 mkdir /m; mount -t tmpfs -o size=200M t /m
 free() { sed -n "s/^MemFree: *\([0-9]*\) kB/\1/p" /proc/meminfo; }
@@ -62,7 +62,8 @@ for i in $(seq 300); do [ $(rss) -le $((before - 100)) ] && break; sleep 0.2; do
 echo "@reporting_bytes $(balloon reportedBytes)"
 echo "@reporting_after $(rss)"
 exec 3>&-
-microvm ctl b stop; wait $vmm; true'
+microvm ctl b stop; wait $vmm; true
+LAB
 expect_exit 0 "the lab ends well"
 for mode in mmio pci; do
     note "$mode: MiB resident: filled $(value_of ${mode}_filled), file deleted $(value_of ${mode}_emptied), inflated $(value_of ${mode}_small)"

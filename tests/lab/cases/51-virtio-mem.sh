@@ -1,7 +1,7 @@
 # A stock guest with a virtio-mem device: grows and shrinks ten times, alone over virtio-mmio and beside vhost-net over PCI; what it gives back is the host's again.
 source "$(dirname "$0")/../case.sh"
 
-lab_run --timeout 900 -- "$vm"'
+lab_run --timeout 900 <<'LAB'
 tunctl -t tap0 >/dev/null; ifconfig tap0 10.0.0.1 netmask 255.255.255.0 up
 put_script <<"SCRIPT"
 total() { sed -n "s/^MemTotal: *\([0-9]*\) kB/\1/p" /proc/meminfo; }
@@ -50,7 +50,8 @@ boot() {
 }
 boot alone --virtio-mem size=512M
 boot vhost --virtio-mem size=512M,transport=pci --net tap=tap0,vhost
-true'
+true
+LAB
 expect_exit 0 "the lab ends well"
 for mode in alone vhost; do
     expect_value "$mode: the guest takes 256 MiB" ${mode}_grown yes

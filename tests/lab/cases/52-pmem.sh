@@ -4,7 +4,7 @@ need mkfs.ext4:e2fsprogs
 
 truncate -s 32M "$folder/p.img"
 mkfs.ext4 -q -F -b 4096 -O ^has_journal "$folder/p.img"
-lab_run --timeout 240 --file "$folder/p.img=/p.img" -- "$vm"'
+lab_run --timeout 240 --file "$folder/p.img=/p.img" <<'LAB'
 put_script <<"SCRIPT"
 mode=$(sed "s/.*mode=\([a-z]*\).*/\1/" /proc/cmdline)
 modprobe -a virtio_pmem nd_pmem ext4
@@ -37,7 +37,8 @@ before=$(md5sum </p.img); boot read --pmem path=/p.img,ro; [ "$before" = "$(md5s
 ( for i in $(seq 200); do grep -q cutting /tmp/console && break; sleep 0.2; done; truncate -s 8M /p.img ) &
 boot cut --pmem path=/p.img
 wait; echo "@cut_size $(stat -c %s /p.img)"
-truncate -s 33M /p.img; run --pmem path=/p.img 2>&1 | sed "s/^/E:/"; true'
+truncate -s 33M /p.img; run --pmem path=/p.img 2>&1 | sed "s/^/E:/"; true
+LAB
 expect_exit 0 "the lab ends well"
 for mode in write writepci; do
     expect_value "$mode: the guest has the whole file" ${mode}_bytes 33554432

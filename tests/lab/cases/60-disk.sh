@@ -3,7 +3,7 @@ source "$(dirname "$0")/../case.sh"
 need fio:fio
 
 fio=$(command -v fio)
-lab_run --timeout 600 --memory 4096 --file "$fio=/usr/bin/fio" -- "$vm"'
+lab_run --timeout 600 --memory 4096 --file "$fio=/usr/bin/fio" <<'LAB'
 put_script <<"SCRIPT"
 mode=$(sed "s/.*mode=\([a-z]*\).*/\1/" /proc/cmdline)
 echo "@${mode}_queues $(ls /sys/block/vda/mq | wc -l)"
@@ -31,7 +31,8 @@ try() {
 }
 try mmio --disk path=/data/disk,queues=4,serial=sn-1,aio=io_uring
 try pci --disk path=/data/disk,queues=4,serial=sn-1,aio=io_uring,transport=pci
-try threads --disk path=/data/disk,queues=2,serial=sn-1,aio=threads'
+try threads --disk path=/data/disk,queues=2,serial=sn-1,aio=threads
+LAB
 
 expect_exit 0 "the lab ends well"
 for mode in mmio pci threads; do

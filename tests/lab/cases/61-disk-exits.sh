@@ -2,7 +2,7 @@
 source "$(dirname "$0")/../case.sh"
 need fio:fio
 
-lab_run --timeout 420 --memory 4096 --file "$(command -v fio)=/usr/bin/fio" -- "$vm"'
+lab_run --timeout 420 --memory 4096 --file "$(command -v fio)=/usr/bin/fio" <<'LAB'
 modprobe null_blk nr_devices=1 queue_mode=2 memory_backed=1 gb=1 bs=4096 irqmode=0
 exits=/sys/kernel/tracing/events/kvm/kvm_userspace_exit enters=/sys/kernel/tracing/events/syscalls/sys_enter_io_uring_enter
 put_script <<"SCRIPT"
@@ -35,7 +35,8 @@ count() {
     wait $vmm; echo "@${mode}_code $?"; grep "^@" /tmp/console
 }
 count mmio --disk path=/dev/nullb0
-count pci --disk path=/dev/nullb0,transport=pci'
+count pci --disk path=/dev/nullb0,transport=pci
+LAB
 
 expect_exit 0 "the lab ends well"
 for mode in mmio pci; do

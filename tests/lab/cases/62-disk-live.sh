@@ -2,7 +2,7 @@
 source "$(dirname "$0")/../case.sh"
 need fio:fio strace:strace
 
-lab_run --timeout 420 --memory 4096 --file "$(command -v fio)=/usr/bin/fio" --file "$(command -v strace)=/usr/bin/strace" -- "$vm"'
+lab_run --timeout 420 --memory 4096 --file "$(command -v fio)=/usr/bin/fio" --file "$(command -v strace)=/usr/bin/strace" <<'LAB'
 put_script <<"SCRIPT"
 mode=$(sed "s/.*mode=\([a-z0-9]*\).*/\1/" /proc/cmdline)
 case $mode in
@@ -52,7 +52,8 @@ limit bps1m bps=1M,burst=500
 # As under a filter of system calls.
 deny() { strace -f -qq -o /dev/null -e trace=io_uring_setup -e inject=io_uring_setup:error=EPERM microvm run $files --memory 512M --cmdline "console=ttyS0 quiet mode=denied microvm.exec=sh /script" "$@"; }
 deny --disk path=/tmp/limited,queues=2; echo "@denied_code $?"
-deny --disk path=/tmp/limited,aio=io_uring; echo "@insists_code $?"'
+deny --disk path=/tmp/limited,aio=io_uring; echo "@insists_code $?"
+LAB
 
 expect_exit 0 "the lab ends well"
 for mode in growmmio growpci; do

@@ -2,7 +2,7 @@
 source "$(dirname "$0")/../case.sh"
 need dmsetup:dmsetup strace:strace
 
-lab_run --timeout 420 --memory 4096 --file "$(command -v dmsetup)=/usr/sbin/dmsetup" --file "$(command -v strace)=/usr/bin/strace" -- "$vm"'
+lab_run --timeout 420 --memory 4096 --file "$(command -v dmsetup)=/usr/sbin/dmsetup" --file "$(command -v strace)=/usr/bin/strace" <<'LAB'
 modprobe dm-mod; modprobe null_blk nr_devices=1 queue_mode=2 memory_backed=1 gb=1 bs=512 irqmode=0
 printf "0 65536 linear /dev/nullb0 0\n65536 65536 error\n131072 65536 linear /dev/nullb0 131072\n" | dmsetup create --noudevsync bad >/dev/null || echo "no dmsetup"
 put_script <<"SCRIPT"
@@ -50,7 +50,8 @@ guest onceenomem trace error=ENOMEM:when=5..6 microvm run $files --disk path=/tm
 i=0; while [ $i -lt 600 ] && ! grep -q ready /tmp/console; do usleep 100000; i=$((i+1)); done
 run --disk path=/tmp/cut; echo "@second $?"; run --disk path=/tmp/cut,ro; echo "@secondro $?"
 kill $!; wait $! 2>/dev/null
-true'
+true
+LAB
 
 expect_exit 0 "the lab ends well"
 for a in uring threads; do

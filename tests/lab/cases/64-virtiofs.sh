@@ -2,7 +2,7 @@
 source "$(dirname "$0")/../case.sh"
 need /usr/lib/qemu/virtiofsd:qemu-system-common
 
-lab_run --timeout 600 --file /usr/lib/qemu/virtiofsd=/usr/bin/virtiofsd -- "$vm"'
+lab_run --timeout 600 --file /usr/lib/qemu/virtiofsd=/usr/bin/virtiofsd <<'LAB'
 exits=/sys/kernel/tracing/events/kvm/kvm_userspace_exit
 put_script <<"END"
 mode=$(sed "s/.*mode=\([a-z]*\).*/\1/" /proc/cmdline)
@@ -68,7 +68,8 @@ wait_for ready; microvm ctl fs add --memory 512M; echo "@dimm_add $?"
 wait_for full; microvm ctl fs remove dimm0 --wait 40; echo "@dimm_remove $?"
 wait $vmm; echo "@dimm_code $?"; cat /tmp/console; echo "@dimm_up $(md5sum </srv/up)"
 kill $backend 2>/dev/null; wait $backend; rm -f /tmp/fs
-microvm run $files --fs tag=share,socket=/tmp/fs 2>&1 | sed s/^/none:/; '
+microvm run $files --fs tag=share,socket=/tmp/fs 2>&1 | sed s/^/none:/; 
+LAB
 expect_exit 0 "the lab ends well"
 for mode in mmio pci; do
     expect_value "$mode: the guest ends with 0" ${mode}_code 0

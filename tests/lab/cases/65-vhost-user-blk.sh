@@ -9,7 +9,7 @@ mkfs.ext4 -q -d "$folder/root" "$folder/base.img"
 below=$(md5sum <"$folder/root/below")
 
 lab_run --timeout 600 --file /usr/bin/qemu-storage-daemon=/usr/bin/qemu-storage-daemon --file "$(command -v qemu-img)"=/usr/bin/qemu-img \
-    --file "$folder/base.img=/srv/base.img" -- "$vm"'
+    --file "$folder/base.img=/srv/base.img" <<'LAB'
 exits=/sys/kernel/tracing/events/kvm/kvm_userspace_exit
 put_script <<"END"
 mode=$(sed "s/.*mode=\([a-z]*\).*/\1/" /proc/cmdline)
@@ -61,7 +61,8 @@ modprobe -qa ext4 loop
 boot mmio ""
 boot pci ,transport=pci
 [ "$base" = "$(md5sum <base.img)" ] && echo "@base unchanged"
-microvm run $files --disk path=top.qcow2 2>&1 | sed s/^/raw:/'
+microvm run $files --disk path=top.qcow2 2>&1 | sed s/^/raw:/
+LAB
 expect_exit 0 "the lab ends well"
 for mode in mmio pci; do
     expect_value "$mode: the guest ends with 0" ${mode}_code 0

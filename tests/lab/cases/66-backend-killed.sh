@@ -6,7 +6,7 @@ truncate -s 128M "$folder/base.img"
 mkfs.ext4 -q "$folder/base.img"
 
 lab_run --timeout 600 --file /usr/bin/qemu-storage-daemon=/usr/bin/qemu-storage-daemon --file "$(command -v qemu-img)"=/usr/bin/qemu-img --file /usr/lib/qemu/virtiofsd=/usr/bin/virtiofsd \
-    --file "$folder/base.img=/img/base.img" -- "$vm"'
+    --file "$folder/base.img=/img/base.img" <<'LAB'
 put_script <<"END"
 modprobe -a ext4 virtiofs
 mount /dev/vda /mnt
@@ -62,7 +62,8 @@ wait $machine
 echo "@code $?"
 cat /tmp/console; sed s/^/N:/ /tmp/notes
 kill $disk; wait $disk
-qemu-img check -q top.qcow2; echo "@check $?"'
+qemu-img check -q top.qcow2; echo "@check $?"
+LAB
 expect_exit 0 "the lab ends well"
 expect_value "the guest ends with 0" code 0
 expect_value "12 files written across three kills are whole" good 12

@@ -3,7 +3,7 @@ source "$(dirname "$0")/../case.sh"
 need gcc:gcc
 gcc -static -O1 -o "$folder/vhost-user-tap" "$lab/vhost-user-tap.c"
 
-lab_run --timeout 600 --file "$folder/vhost-user-tap=/usr/bin/vhost-user-tap" -- "$vm"'
+lab_run --timeout 600 --file "$folder/vhost-user-tap=/usr/bin/vhost-user-tap" <<'LAB'
 tunctl -t tap0 >/dev/null
 ifconfig tap0 10.0.0.1 netmask 255.255.255.0 up
 mkdir /srv
@@ -50,7 +50,8 @@ boot() {
 serve
 boot mmio ""
 boot pci ,transport=pci
-true'
+true
+LAB
 expect_exit 0 "the lab ends well"
 for mode in mmio pci; do
     expect_value "$mode: the guest ends with 0" ${mode}_code 0
