@@ -6,7 +6,7 @@ namespace MicroVm.Cli.Tests;
 /// <summary>Row R1: the program is killed at any moment, and nothing of it stays.</summary>
 public sealed class KillTests
 {
-    private const int Kills = 60;
+    private static readonly int Kills = Effort.Of(quick: 60, full: 500);
 
     [KvmFact]
     public void R1_killed_at_random_moments_it_leaves_nothing_behind()

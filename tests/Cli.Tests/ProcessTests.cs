@@ -21,8 +21,17 @@ public class ProcessTests
     {
         Ran ran = Cli.Run("run", "--kernel", Triple, "--serial", "none");
         Assert.Equal(123, ran.Code);
-        Assert.Contains("rip 0000000000100007", ran.Error, StringComparison.Ordinal);
-        Assert.Matches("=> 0000000000100007  ud2\n.*  nop\n.*  pause\n.*  xchg ecx,eax\n", ran.Error);
+        if (!ran.Error.Contains("registers after INIT", StringComparison.Ordinal))
+        {
+            Assert.Contains("rip 0000000000100007", ran.Error, StringComparison.Ordinal);
+            Assert.Matches("=> 0000000000100007  ud2\n.*  nop\n.*  pause\n.*  xchg ecx,eax\n", ran.Error);
+        }
+        else
+        {
+            // An AMD processor: they are not shown as the guest's.
+            Assert.Contains("rip 000000000000fff0", ran.Error, StringComparison.Ordinal);
+            Assert.DoesNotContain("code", ran.Error, StringComparison.Ordinal);
+        }
         Assert.StartsWith("microvm: error: the guest crashed: triple fault", ran.Error.TrimEnd('\n').Split('\n')[^1], StringComparison.Ordinal);
     }
 

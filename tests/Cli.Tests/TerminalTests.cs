@@ -143,7 +143,7 @@ public sealed class TerminalTests : IDisposable
         Ended(process, 143);
     }
 
-    private Process Run(string guest, params string[] more) => _pty.Start("", Cli.Program, ["run", "--kernel", Guests.Path(guest + ".elf"), "--memory", "4M", .. more]);
+    private Process Run(string guest, params string[] more) => _pty.Start("", Cli.Program, ["run", "--kernel", Guests.Path(guest), "--memory", "4M", .. more]);
 
     private void Ended(Process process, int code, string? error = null)
     {

@@ -1,4 +1,6 @@
 # The lab itself: a real KVM, VFIO, an IOMMU, what was asked for, and the exit code of the command.
+# tier: full
+# covers: tests/lab
 source "$(dirname "$0")/../case.sh"
 
 lab_run --smp 2 --qemu "-device edu" --file /usr/bin/xz=/opt/xz --file "$lab/cases=/cases" <<'LAB'

@@ -1,4 +1,6 @@
 # Other kernels on either side, and what the guest's initramfs promises, with QEMU as the VMM.
+# tier: full
+# covers: tests/lab
 source "$(dirname "$0")/../case.sh"
 
 shared <<'LAB'

@@ -1,4 +1,6 @@
 # A 64 MiB disk is written and synced, the VMM is killed, and a second boot reads what the first one wrote.
+# tier: core
+# covers: vmm/MicroVm/Virtio/Block vmm/MicroVm/Machine
 source "$(dirname "$0")/../case.sh"
 
 lab_run --timeout 420 <<'LAB'

@@ -1,4 +1,6 @@
 # The ways a guest ends, from inside and from outside, and what microvm makes of each.
+# tier: core
+# covers: vmm/MicroVm/Machine vmm/MicroVm/Devices vmm/MicroVm/Diagnostics vmm/MicroVm.Cli
 source "$(dirname "$0")/../case.sh"
 
 lab_run --timeout 420 --file "$(command -v env)=/opt/env" <<'LAB'

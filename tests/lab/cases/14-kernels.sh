@@ -1,4 +1,6 @@
 # Other stock kernels of Debian's, with other compressions, boot with microvm as well.
+# tier: full
+# covers: vmm/MicroVm/Boot vmm/MicroVm/Acpi acpi.def
 source "$(dirname "$0")/../case.sh"
 
 for kernel in linux-image-amd64 linux-image-6.12-amd64; do

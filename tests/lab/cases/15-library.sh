@@ -1,4 +1,6 @@
 # The library as another program has it: tests/Library.Sample, published with NativeAOT, boots two stock guests in one process.
+# tier: full
+# covers: vmm/MicroVm/Machine vmm/MicroVm/Events tests/Library.Sample
 source "$(dirname "$0")/../case.sh"
 
 root=$lab/../..

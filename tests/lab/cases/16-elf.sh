@@ -1,4 +1,6 @@
 # The kernel inside Debian's bzImage as ELF: entered by its PVH note, and, with the note made unreadable, by Linux's 64-bit boot protocol.
+# tier: full
+# covers: vmm/MicroVm/Boot
 source "$(dirname "$0")/../case.sh"
 
 need lz4:lz4

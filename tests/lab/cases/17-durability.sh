@@ -1,5 +1,8 @@
 # What a guest was told is durable, is: each of its flushes is one fdatasync of the image, and a VMM that is killed at a random moment loses
 # nothing that was acknowledged. MICROVM_KILLS (6) kills, the moments from MICROVM_KILL_SEED.
+# tier: full
+# covers: vmm/MicroVm/Virtio/Block
+# rows: B6 B7
 source "$(dirname "$0")/../case.sh"
 need strace:strace
 kills=${MICROVM_KILLS:-6} seed=${MICROVM_KILL_SEED:-$RANDOM}

@@ -1,4 +1,6 @@
 # Devices assigned through iommufd, each by its own file: an NVMe disk and QEMU's edu device, on Debian's 6.12 with what it leaves out (tests/lab/iommufd-kernel).
+# tier: full
+# covers: vmm/MicroVm/Vfio vmm/MicroVm/Virtio/Iommu
 source "$(dirname "$0")/../case.sh"
 need gcc:gcc /usr/include/stdio.h:libc6-dev
 
@@ -21,7 +23,6 @@ done
 in_guest="for d in /sys/bus/pci/devices/*; do case \$(cat \$d/class) in 0x010802) nvme=\$d ;; 0x00ff00) edu=\$d ;; esac; done
 modprobe nvme 2>/dev/null; sum() { dd if=\$1 bs=64k count=64 iflag=direct 2>/dev/null | md5sum | cut -c1-32; }
 for i in \$(seq 300); do [ -b /dev/nvme0n1 ] && break; usleep 50000; done"
-wait_for() { for w in $(seq 600); do grep -qE "^$1" /tmp/console && return; usleep 100000; done; echo "the guest never said $1"; tail -n 20 /tmp/console; }
 exits=/sys/kernel/tracing/events/kvm/kvm_userspace_exit
 # mmio NAME GUEST...: runs it, with its exits for memory.
 mmio() {

@@ -1,4 +1,7 @@
 # The same two devices of the host for one guest after the other, each of which works with them and reboots (row F1): all find them as new, and nothing adds up on the host.
+# tier: full
+# covers: vmm/MicroVm/Vfio
+# rows: F1
 source "$(dirname "$0")/../case.sh"
 need gcc:gcc /usr/include/stdio.h:libc6-dev
 times=${VFIO_TIMES:-10}

@@ -1,4 +1,7 @@
 # The tap is deleted while the guest uses it: the guest sees its link go, nothing spins, the machine goes on.
+# tier: full
+# covers: vmm/MicroVm/Virtio/Net
+# rows: N3
 source "$(dirname "$0")/../case.sh"
 
 lab_run --timeout 300 <<'LAB'

@@ -1,5 +1,7 @@
 # Every queue of every kind of device busy on all processors while a disk changes its size (decision 0020): no exit for any
 # used-buffer interrupt over mmio, one at most for a configuration change, and none of those is lost.
+# tier: full
+# covers: vmm/MicroVm/Virtio/Mmio vmm/MicroVm/Virtio/Pci vmm/MicroVm/Virtio/Queue vmm/MicroVm/Interrupts
 source "$(dirname "$0")/../case.sh"
 need ip:iproute2
 cpus=4
@@ -35,20 +37,19 @@ set -- $(fired)
 echo "@${mode}_interrupts $(( $1 - before ))"; echo "@${mode}_processors $2"
 echo "done"; sleep 1
 END
-wait_for() { i=0; while [ $i -lt 1200 ] && kill -0 $vmm 2>/dev/null && ! grep -q "$1" /tmp/console; do usleep 50000; i=$((i+1)); done; }
 for mode in mmio pci; do
     for d in a b; do rm -f /tmp/$d; truncate -s 64M /tmp/$d; done; : >/tmp/console
     microvm run $files --name busy --memory 512M --cpus $cpus --transport $mode --disk path=/tmp/a,id=a,queues=$cpus --disk path=/tmp/b,queues=$cpus \
         --net tap=tap0,queues=2 --rng --console file=/dev/null --cmdline "console=ttyS0 quiet mode=$mode microvm.exec=sh /script" >/tmp/console 2>&1 & vmm=$!
-    wait_for "^ready"; echo hist:keys=reason >$exits/trigger
+    wait_for "ready"; echo hist:keys=reason >$exits/trigger
     n=1 busy=0
     while [ $n -lt 20 ]; do
         microvm ctl busy resize a $((64 + n))M || break
-        wait_for "^size $(( (64 + n) * 2048 ))"; grep -q "^size $(( (64 + n) * 2048 ))" /tmp/console || break
+        wait_for "size $(( (64 + n) * 2048 ))"; grep -q "^size $(( (64 + n) * 2048 ))" /tmp/console || break
         grep -q "^idle" /tmp/console || busy=$((busy+1))
         n=$((n+1))
     done
-    wait_for "^done"
+    wait_for "done"
     sed -n "s/.*reason: *\([0-9]*\) .*hitcount: *\([0-9]*\).*/\1 \2/p" $exits/hist >/tmp/hist
     echo "!hist:keys=reason" >$exits/trigger
     awk -v mode=$mode "{ by = by \" \" \$1 \"=\" \$2; if (\$1 == 6) mmio = \$2; if (\$1 == 26) eoi = \$2 } END { print \"@\" mode \"_mmio\", mmio + 0; print \"@\" mode \"_eoi\", eoi + 0; print \"@\" mode \"_by\" by }" /tmp/hist

@@ -1,6 +1,9 @@
 # A guest that sends interrupts to itself as fast as it can, by the ICR of its x2APIC (row I1): the machine answers
 # whoever asks, KVM alone deals with the storm, and the machine ends when it is told to. And a guest that takes the
 # level-triggered line of an assigned device and does not end it.
+# tier: full
+# covers: vmm/MicroVm/Interrupts vmm/MicroVm/Devices/IoApic vmm/MicroVm/Kvm vmm/MicroVm/Machine
+# rows: I1 C1 C3
 source "$(dirname "$0")/../case.sh"
 
 need gcc:gcc
@@ -30,7 +33,6 @@ case $how in
     init) echo "begin"; storm 100000000 "\000\005\000\000\001\000\000\000" ;; # INIT to the second
 esac
 SCRIPT
-wait_for() { i=0; while [ $i -lt 600 ] && kill -0 $vmm 2>/dev/null && ! grep -q "^$1" /tmp/console; do usleep 100000; i=$((i+1)); done; }
 start() { : >/tmp/console; microvm run $files --name storm --memory 256M --cpus 2 --serial none --console file=/tmp/console --cmdline "console=hvc0 quiet how=$1 microvm.exec=sh /script" & vmm=$!; wait_for begin; }
 ask() { asked=$((asked+1)); timeout 5 microvm ctl storm info --json >/dev/null && answered=$((answered+1)); }
 start count; asked=0 answered=0

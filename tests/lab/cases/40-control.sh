@@ -1,4 +1,7 @@
 # A stock Debian guest controlled over its socket: asked, its power button pressed, stopped; and a client that misbehaves.
+# tier: full
+# covers: vmm/MicroVm.Cli vmm/MicroVm/Machine
+# rows: A1 A2
 source "$(dirname "$0")/../case.sh"
 
 lab_run --timeout 300 <<'LAB'

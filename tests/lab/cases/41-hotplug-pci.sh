@@ -1,9 +1,9 @@
 # PCI functions in and out of a stock Debian guest that runs: each kind ten times, with data; under load; pulled; refused, unanswered and hostile.
+# tier: full
+# covers: vmm/MicroVm/Hotplug vmm/MicroVm/Pci vmm/MicroVm/Devices/AcpiGed vmm/MicroVm/Devices/AcpiUnit acpi.def
 source "$(dirname "$0")/../case.sh"
 
 shared <<'LAB'
-# wait_for TEXT: until the guest has said it, for a minute.
-wait_for() { for w in $(seq 600); do grep -qE "^$1" /tmp/console && return; usleep 100000; done; echo "the guest never said $1"; tail -n 20 /tmp/console; }
 # wait_kind TEXT: until the last line of the guest about kinds says it.
 wait_kind() { for w in $(seq 600); do grep ^kinds /tmp/console | tail -n 1 | grep -q "$1" && return; usleep 50000; done; echo "the kinds are not $1"; }
 # threads: how many the monitor has, without the one that writes its log, which starts with the first line.

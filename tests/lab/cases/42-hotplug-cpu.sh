@@ -1,12 +1,12 @@
 # CPUs in and out of a stock Debian guest that runs, ten times; refused ejects, wrong numbers, hostile registers.
+# tier: full
+# covers: vmm/MicroVm/Hotplug vmm/MicroVm/Kvm vmm/MicroVm/Devices/AcpiGed vmm/MicroVm/Devices/AcpiUnit acpi.def
 source "$(dirname "$0")/../case.sh"
 
 need gcc:gcc /usr/include/stdio.h:libc6-dev
 gcc -O1 -static -s -o "$folder/poke" "$lab/poke.c"
 
 lab_run --timeout 500 --file "$folder/poke=/poke" <<'LAB'
-# wait_for TEXT [TIMES]: until the guest has said it that often, for a minute.
-wait_for() { for w in $(seq 600); do [ $(grep -cE "^$1" /tmp/console) -ge ${2:-1} ] && return; usleep 100000; done; echo "the guest never said $1"; tail -n 20 /tmp/console; }
 put_script <<"SCRIPT"
 echo running
 # A udev rule of a stock guest does this: what comes is brought up.

@@ -1,9 +1,10 @@
 # An NVMe disk of the host in and out of a stock Debian guest that runs, ten times; and the host that wants it back gets it, while the guest goes on.
+# tier: full
+# covers: vmm/MicroVm/Hotplug vmm/MicroVm/Vfio
 source "$(dirname "$0")/../case.sh"
 
 truncate -s 64M "$folder/disk"
 lab_run --timeout 500 --qemu "-drive file=$folder/disk,if=none,id=d,format=raw -device nvme,serial=s,drive=d" <<'LAB'
-wait_for() { for w in $(seq 600); do grep -qE "^$1" /tmp/console && return; usleep 100000; done; echo "the guest never said $1"; tail -n 20 /tmp/console; }
 for d in /sys/bus/pci/devices/*; do [ $(cat $d/class) = 0x010802 ] && nvme=${d##*/}; done
 put_script <<"SCRIPT"
 modprobe -q nvme; echo running

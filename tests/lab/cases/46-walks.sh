@@ -1,4 +1,6 @@
 # Both translations beside what others say: a guest's own symbol and page tables, KVM's memory, the lab's own page map, and the IOMMU.
+# tier: full
+# covers: vmm/MicroVm/Diagnostics vmm/MicroVm/Vfio
 source "$(dirname "$0")/../case.sh"
 
 lab_run --timeout 300 --qemu '-drive if=none,id=n,file.driver=null-co,file.size=64M,format=raw -device nvme,serial=lab,drive=n,addr=0x10' <<'LAB'

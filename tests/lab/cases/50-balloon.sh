@@ -1,4 +1,6 @@
 # A stock guest with a balloon, over virtio-mmio and over PCI: inflated, deflated, free pages reported; what it gives up comes back to the host (RSS of the process).
+# tier: full
+# covers: vmm/MicroVm/Virtio/Balloon vmm/MicroVm/Memory
 source "$(dirname "$0")/../case.sh"
 
 lab_run --timeout 600 <<'LAB'
@@ -15,7 +17,7 @@ dmesg | sed s/^/D:/
 SCRIPT
 rss() { awk "/^Rss:/ { sum += \$2 } END { print int(sum / 1024) }" /proc/$vmm/smaps; }
 balloon() { microvm ctl b balloon --json | sed -n "s/.*\"$1\": *\([0-9]*\).*/\1/p"; }
-wait_for() { local i; for i in $(seq 100); do [ "$(balloon $1)" = $2 ] && return 0; sleep 0.2; done; return 1; }
+wait_balloon() { local i; for i in $(seq 100); do [ "$(balloon $1)" = $2 ] && return 0; sleep 0.2; done; return 1; }
 say() { echo $1 >&3; for i in $(seq 100); do grep -q "$2" /tmp/console && return 0; sleep 0.2; done; }
 for mode in mmio pci; do
     : >/tmp/console; rm -f /tmp/in; mkfifo /tmp/in
@@ -27,19 +29,19 @@ for mode in mmio pci; do
     say go ^emptied
     echo "@${mode}_emptied $(rss)"
     microvm ctl b resize --balloon 200M; echo "@${mode}_resize $?"
-    wait_for actualBytes 209715200 && echo "@${mode}_inflated yes"
+    wait_balloon actualBytes 209715200 && echo "@${mode}_inflated yes"
     echo "@${mode}_small $(rss)"
     say small "^free small"
     microvm ctl b balloon | sed "s/^/B:/"
     # A process of the guest wants more than is left: the balloon gives way, nothing is killed.
-    [ $mode = mmio ] && { say press "^free press"; echo "@pressed $(sed -n "s/^pressed \([0-9]*\).*/\1/p" /tmp/console) $(grep -c "Out of memory" /tmp/console)"; echo "@gave_way $(( (209715200 - $(balloon actualBytes)) >> 20 ))"; microvm ctl b resize --balloon 201M; microvm ctl b resize --balloon 200M; wait_for actualBytes 209715200; }
+    [ $mode = mmio ] && { say press "^free press"; echo "@pressed $(sed -n "s/^pressed \([0-9]*\).*/\1/p" /tmp/console) $(grep -c "Out of memory" /tmp/console)"; echo "@gave_way $(( (209715200 - $(balloon actualBytes)) >> 20 ))"; microvm ctl b resize --balloon 201M; microvm ctl b resize --balloon 200M; wait_balloon actualBytes 209715200; }
     microvm explain b | sed "s/^/X:/"
     microvm ctl b resize --balloon 0
-    wait_for actualBytes 0 && echo "@${mode}_deflated yes"
+    wait_balloon actualBytes 0 && echo "@${mode}_deflated yes"
     say large "^free large"
     i=0; while [ $i -lt $( [ $mode = mmio ] && echo 10 || echo 1 ) ]; do
-        microvm ctl b resize --balloon 100M; wait_for actualBytes 104857600 || break
-        microvm ctl b resize --balloon 0; wait_for actualBytes 0 || break
+        microvm ctl b resize --balloon 100M; wait_balloon actualBytes 104857600 || break
+        microvm ctl b resize --balloon 0; wait_balloon actualBytes 0 || break
         i=$((i+1))
     done
     echo "@${mode}_times $i"

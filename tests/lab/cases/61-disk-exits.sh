@@ -1,4 +1,6 @@
 # What an I/O of a disk costs, counted: exits to the VMM, system calls, memory and collections of the VMM.
+# tier: full
+# covers: vmm/MicroVm/Virtio/Block vmm/MicroVm/Virtio/Queue
 source "$(dirname "$0")/../case.sh"
 need fio:fio
 
@@ -16,7 +18,6 @@ SCRIPT
 add_program /usr/bin/fio
 hits() { awk "/hitcount/ { n += \$NF } END { print n + 0 }" $1/hist; }
 memory() { microvm ctl bench info --json >/tmp/info; sed "s/.*\"collections\": *\([0-9]*\).*\"allocated\": *\([0-9]*\).*/\1 \2/" /tmp/info; }
-wait_for() { i=0; while [ $i -lt 600 ] && ! grep -q $1 /tmp/console; do usleep 100000; i=$((i+1)); done; }
 watch() {
     key=$1; wait_for warm-$how
     memory >/dev/null; set -- $(memory); c0=$1 a0=$2; set -- $(memory); own=$(($2 - a0)); a1=$2

@@ -1,4 +1,6 @@
 # A disk that grows while the guest runs, one that is held to limits, and one that the host's kernel denies io_uring for.
+# tier: full
+# covers: vmm/MicroVm/Virtio/Block
 source "$(dirname "$0")/../case.sh"
 need fio:fio strace:strace
 
@@ -27,7 +29,6 @@ denied) dd if=/dev/vda of=/dev/null bs=4096 count=100 2>/dev/null && echo "@deni
 esac
 SCRIPT
 add_program /usr/bin/fio
-wait_for() { i=0; while [ $i -lt 600 ] && ! grep -q $1 /tmp/console; do usleep 100000; i=$((i+1)); done; }
 grow() {
     mode=$1
     rm -f /tmp/disk; truncate -s 64M /tmp/disk; : >/tmp/console
@@ -37,7 +38,7 @@ grow() {
     microvm ctl live resize data 1M; echo "@${mode}_smaller $?"
     microvm ctl live resize nothing 1G; echo "@${mode}_nobody $?"
     microvm ctl live resize data 128M; echo "@${mode}_asked $?"
-    wait_for "^grown"
+    wait_for "grown"
     truncate -s 192M /tmp/disk
     microvm ctl live resize data; echo "@${mode}_reread $?"
     wait $vmm; echo "@${mode}_code $?"; grep "^@" /tmp/console

@@ -1,4 +1,7 @@
 # What goes wrong with an image in the host is an I/O error of that request in the guest, a line for the user, and nothing else.
+# tier: full
+# covers: vmm/MicroVm/Virtio/Block
+# rows: B4 B5 B8
 source "$(dirname "$0")/../case.sh"
 need dmsetup:dmsetup strace:strace
 

@@ -1,4 +1,6 @@
 # A folder of the host in a stock guest, over both transports, with Debian's virtiofsd: files made, renamed, linked and removed on one side are so on the other, and big ones are the same bytes.
+# tier: full
+# covers: vmm/MicroVm/Virtio/VhostUser
 source "$(dirname "$0")/../case.sh"
 need /usr/lib/qemu/virtiofsd:qemu-system-common
 
@@ -63,7 +65,6 @@ echo "@dimm_sum $(cat /srv/big /srv/big /srv/big /srv/big | md5sum)"; echo "@dim
 virtiofsd --socket-path=/tmp/fs -o source=/srv -o cache=none -o sandbox=chroot -o log_level=err & backend=$!
 until [ -S /tmp/fs ]; do sleep 0.1; done
 microvm run $files --name fs --memory 192M --max-memory 1G --fs tag=share,socket=/tmp/fs --cmdline "console=ttyS0 quiet microvm.exec=sh /script" >/tmp/console 2>&1 & vmm=$!
-wait_for() { for w in $(seq 600); do grep -q "^$1" /tmp/console && return; usleep 100000; done; echo "the guest never said $1"; tail -n 20 /tmp/console; }
 wait_for ready; microvm ctl fs add --memory 512M; echo "@dimm_add $?"
 wait_for full; microvm ctl fs remove dimm0 --wait 40; echo "@dimm_remove $?"
 wait $vmm; echo "@dimm_code $?"; cat /tmp/console; echo "@dimm_up $(md5sum </srv/up)"

@@ -1,4 +1,7 @@
 # Backends killed (SIGKILL) under load and started again. A disk whose backend keeps no write cache goes on as if it had been slow: what was written is there. A shared folder's requests fail until it is mounted again. The machine never ends, and keeps no descriptor.
+# tier: full
+# covers: vmm/MicroVm/Virtio/VhostUser
+# rows: R1
 source "$(dirname "$0")/../case.sh"
 need /usr/bin/qemu-storage-daemon:qemu-system-common qemu-img:qemu-utils /usr/lib/qemu/virtiofsd:qemu-system-common mkfs.ext4:e2fsprogs
 

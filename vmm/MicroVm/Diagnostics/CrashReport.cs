@@ -19,6 +19,9 @@ internal static class CrashReport
         KvmAbi.Registers r = vcpu.Registers;
         KvmAbi.SystemRegisters s = vcpu.SystemRegisters;
         text.AppendLine(CultureInfo.InvariantCulture, $"vcpu{vcpu.Id}: {why}");
+        // SVM leaves nothing defined after a shutdown, so that KVM resets the vCPU before this process hears of it.
+        bool reset = IsReset(r, s);
+        if (reset) text.AppendLine("registers after INIT: on AMD processors KVM resets the vCPU, and the guest's registers are lost");
         text.AppendLine(CultureInfo.InvariantCulture, $"rip {r.Rip:x16} rsp {r.Rsp:x16} rbp {r.Rbp:x16} rflags {r.Rflags:x8}");
         text.AppendLine(CultureInfo.InvariantCulture, $"rax {r.Rax:x16} rbx {r.Rbx:x16} rcx {r.Rcx:x16} rdx {r.Rdx:x16}");
         text.AppendLine(CultureInfo.InvariantCulture, $"rsi {r.Rsi:x16} rdi {r.Rdi:x16} r8  {r.R8:x16} r9  {r.R9:x16}");
@@ -26,10 +29,14 @@ internal static class CrashReport
         text.AppendLine(CultureInfo.InvariantCulture, $"r14 {r.R14:x16} r15 {r.R15:x16}");
         text.AppendLine(CultureInfo.InvariantCulture, $"cr0 {s.Cr0:x8} cr2 {s.Cr2:x16} cr3 {s.Cr3:x16} cr4 {s.Cr4:x8} efer {s.Efer:x}");
         text.AppendLine(CultureInfo.InvariantCulture, $"cs {s.Cs.Selector:x4} base {s.Cs.Base:x} limit {s.Cs.Limit:x}  gdt {s.Gdt.Base:x}/{s.Gdt.Limit:x}  idt {s.Idt.Base:x}/{s.Idt.Limit:x}");
-        AppendCode(text, vcpu, s, r.Rip, memory);
+        if (!reset) AppendCode(text, vcpu, s, r.Rip, memory);
         AppendAccesses(text, trace, formatter);
         return text.ToString();
     }
+
+    // Where a processor begins after INIT (Intel SDM 3, 10.1.4; AMD APM 2, 14.1.5).
+    private static bool IsReset(in KvmAbi.Registers r, in KvmAbi.SystemRegisters s) =>
+        r.Rip == 0xfff0 && s.Cs.Base == 0xffff_0000 && (s.Cr0 & 1) == 0;
 
     private static void AppendCode(StringBuilder text, KvmVcpu vcpu, in KvmAbi.SystemRegisters s, ulong rip, GuestMemory memory)
     {
