@@ -96,3 +96,45 @@ expect_at_most "its thread is gone" threads -2
 expect_value "and the machine can be stopped" code 125
 refute_line "the guest's kernel had nothing to complain about until then" '^D:'
 note "exits of a boot: $(grep ^@exits "$out" | sed 's/^@exits //' | tr '\n' ';')"
+
+# From every count to every other, the new CPUs brought up from the last to the first: the one made last must start too.
+lab_run --timeout 300 <<'LAB'
+put_script <<"SCRIPT"
+cpus=/sys/devices/system/cpu
+echo running
+while read -r count; do
+    [ $count = 0 ] && break
+    while [ "$(cat $cpus/present | sed 's/^0-//')" != $((count - 1)) ]; do usleep 10000; done
+    for c in 4 3 2 1; do
+        [ "$(cat $cpus/cpu$c/online 2>/dev/null)" = 0 ] && echo 1 >$cpus/cpu$c/online
+    done
+    echo "online $(sed 's/^0-//' $cpus/online)"
+done
+dmesg | grep -E 'WARNING:|BUG:|Oops|failed' | sed 's/^/D:/'
+SCRIPT
+good=0 wanted=0
+for from in 1 2 3 4; do
+    rm -f /tmp/in; mkfifo /tmp/in
+    microvm run $files --memory 256M --name every --cpus $from --max-cpus 5 \
+        --cmdline "console=ttyS0 quiet microvm.exec=sh /script </dev/console" </tmp/in >/tmp/console 2>/dev/null &
+    vmm=$!
+    exec 3>/tmp/in
+    wait_for running
+    lines=0
+    for to in 1 2 3 4 5; do
+        [ $to -gt $from ] || continue
+        for count in $to $from; do
+            wanted=$((wanted + 1)) lines=$((lines + 1))
+            microvm ctl every resize --cpus $count --wait 40 || continue
+            echo $count >&3
+            wait_for online $lines
+            grep ^online /tmp/console | tail -n 1 | grep -q "^online $((count - 1))" && good=$((good + 1)) || echo "from $from to $to: $count CPUs are not online"
+        done
+    done
+    echo 0 >&3; exec 3>&-
+    wait $vmm; cat /tmp/console
+done
+echo "@every $good of $wanted"
+LAB
+expect_value "from every count to every other and back, each CPU comes up" every '20 of 20'
+refute_line "and the guest's kernel has nothing to complain about" '^D:'

@@ -45,7 +45,7 @@ microvm ctl web add --device $nvme; echo "@add_nvme $?"
 wait_for nvme0n1
 microvm ctl web remove $nvme; echo "@remove_nvme $?"
 wait_for 'gone nvme0n1'
-microvm ctl web resize --cpus 3 --wait 40; echo "@add_cpu $?"
+microvm ctl web resize --cpus 2 --wait 40; echo "@add_cpu $?"
 wait_for 'cpu '
 microvm ctl web resize --cpus 1 --wait 40; echo "@remove_cpu $?"
 wait_for 'gone cpu'

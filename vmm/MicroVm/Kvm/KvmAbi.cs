@@ -14,7 +14,11 @@ internal static class KvmAbi
 
     /// <summary>The device that is told of files of VFIO, its only group of attributes, and what they do.</summary>
     internal const uint DeviceVfio = 4, VfioFile = 1, VfioFileAdd = 1, VfioFileRemove = 2;
-    internal const nuint Run = 0xae80, GetRegs = 0x8090ae81, SetRegs = 0x4090ae82, GetSregs = 0x8138ae83, SetSregs = 0x4138ae84, SetCpuid2 = 0x4008ae90, SetMsrs = 0x4008ae89, SetMpState = 0x4004ae99, Translate = 0xc018ae85;
+    // The local APIC's registers, a page of which KVM copies a quarter.
+    internal const int LapicSize = 0x400;
+
+    internal const nuint Run = 0xae80, GetRegs = 0x8090ae81, SetRegs = 0x4090ae82, GetSregs = 0x8138ae83, SetSregs = 0x4138ae84, SetCpuid2 = 0x4008ae90, SetMsrs = 0x4008ae89, SetMpState = 0x4004ae99, GetLapic = 0x8400ae8e,
+        SetLapic = 0x4400ae8f, KvmClockControl = 0xaead, Translate = 0xc018ae85;
 
     internal const int CapNrMemslots = 0xa, CapMaxVcpus = 0x42, CapIrqFd = 0x20, CapIoEventFd = 0x24, CapReadonlyMemory = 0x51, CapTscDeadlineTimer = 0x48;
     internal const int CapSplitIrqchip = 0x79, CapX2ApicApi = 0x81, CapImmediateExit = 0x88, CapIoEventFdAnyLength = 0x7a, CapIrqFdResample = 0x52;

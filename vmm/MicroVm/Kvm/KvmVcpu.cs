@@ -51,6 +51,23 @@ internal sealed unsafe class KvmVcpu : IDisposable
         Check(Libc.ioctl(_fd, KvmAbi.SetMpState, &state), "KVM_SET_MP_STATE");
     }
 
+    /// <summary>Tells the guest that it stood still, so that its watchdogs do not take the pause for a hang. Not while it runs.</summary>
+    /// <remarks>KVM_KVMCLOCK_CTRL; refused where the guest does not use kvmclock, which then has nobody to tell.</remarks>
+    internal void ReportPause() => _ = Libc.ioctl(_fd, KvmAbi.KvmClockControl, 0);
+
+    /// <summary>Makes KVM find it by its APIC id: a vCPU that is made while others run. Not while it runs.</summary>
+    /// <remarks>
+    /// KVM builds its map from APIC ids before a new vCPU is in its list, and builds it anew only when some local APIC
+    /// changes. Until then the start-up message of the guest reaches nothing. To write the registers as they are is such
+    /// a change.
+    /// </remarks>
+    internal void PublishApicId()
+    {
+        byte* registers = stackalloc byte[KvmAbi.LapicSize];
+        Check(Libc.ioctl(_fd, KvmAbi.GetLapic, registers), "KVM_GET_LAPIC");
+        Check(Libc.ioctl(_fd, KvmAbi.SetLapic, registers), "KVM_SET_LAPIC");
+    }
+
     internal void SetCpuid(ReadOnlySpan<KvmAbi.CpuidEntry> entries)
     {
         Span<byte> buffer = stackalloc byte[8 + entries.Length * sizeof(KvmAbi.CpuidEntry)];

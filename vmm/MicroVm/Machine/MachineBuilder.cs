@@ -201,6 +201,13 @@ internal sealed class MachineBuilder
         return vcpu;
     }
 
+    private KvmVcpu MakeLateVcpu(KvmVm vm, CpuidTable cpuid, int id)
+    {
+        KvmVcpu vcpu = MakeVcpu(vm, cpuid, id);
+        vcpu.PublishApicId();
+        return vcpu;
+    }
+
     // The vCPUs of the start, and what makes the others.
     private VcpuSet WrapVcpus(KvmVm vm, KvmVcpu[] kvm, CpuidTable cpuid, IoApic ioApic, GuestMemory memory)
     {
@@ -208,7 +215,7 @@ internal sealed class MachineBuilder
         IAccessObserver? observer = _options.Trace is { } wanted ? _owned.Add(new AccessPrinter(wanted, _ports, formatter)) : null;
         GuestBus ports = new(_ports, _trace, _errors, observer), mmio = new(_mmio, _trace, _errors, observer);
         CpuidLeaves leaves = cpuid.Keep(_options.PossibleCpus > _options.Cpus);
-        VcpuSet vcpus = new(id => new Vcpu(id < kvm.Length ? kvm[id] : MakeVcpu(vm, leaves.Table(), id), ports, mmio, ioApic, _end,
+        VcpuSet vcpus = new(id => new Vcpu(id < kvm.Length ? kvm[id] : MakeLateVcpu(vm, leaves.Table(), id), ports, mmio, ioApic, _end,
             (vcpu, why) => CrashReport.Write(vcpu, why, memory, _trace, formatter)) { Faulted = _files.Length == 0 ? null : MendFiles });
         for (int i = 0; i < kvm.Length; i++) vcpus.Make();
         return vcpus;

@@ -105,6 +105,11 @@ internal sealed class Vcpu(KvmVcpu kvm, GuestBus ports, GuestBus mmio, IoApic io
             kvm.WithdrawExit();
             look.Take(kvm);
         }
+        else if (!end.Requested && !_parked)
+        {
+            // Nothing here wanted it out: the process was stopped (SIGSTOP, a debugger, a frozen cgroup) and goes on.
+            kvm.ReportPause();
+        }
         Interrupted?.Invoke();
     }
 
