@@ -93,9 +93,9 @@ public sealed class TerminalTests : IDisposable
         Ended(process, 125, "microvm: stopped over the control socket\n");
     }
 
-    // Row R3: a machine of 8 vCPUs and a serial port, by a user who may have so few threads that its start fails in the middle.
+    // A machine of 8 vCPUs and a serial port, by a user who may have so few threads that its start fails in the middle.
     [KvmFact]
-    public void It_is_as_it_was_when_the_host_gives_no_thread_and_that_is_an_error_that_says_so()
+    public void R3_it_is_as_it_was_when_the_host_gives_no_thread_and_that_is_an_error_that_says_so()
     {
         (string program, string kernel) = Cli.ForAnyUser(Guests.Path("onepage.elf"));
         int failures = 0;

@@ -10,7 +10,7 @@ using static MicroVm.Devices.VirtioPciCommon.Bits;
 
 namespace MicroVm.Tests.Pci;
 
-/// <summary>virtio over PCI as a driver sees it: rows T5, M2, P4 and B1, and a request from doorbell to vector.</summary>
+/// <summary>virtio over PCI as a driver sees it: rows Q3, T5, M2 and P4, and a request from doorbell to vector.</summary>
 public sealed class VirtioPciTests : IDisposable
 {
     private const uint Found = StatusAcknowledge | StatusDriver, Agreed = Found | StatusFeaturesOk, Running = Agreed | StatusDriverOk;
@@ -61,7 +61,7 @@ public sealed class VirtioPciTests : IDisposable
     }
 
     [PciFact]
-    public void B1_queues_are_frozen_once_the_driver_is_ready()
+    public void Q3_queues_are_frozen_once_the_driver_is_ready()
     {
         Start();
         Write("QueueSelect", 2, 0);
