@@ -16,9 +16,24 @@ internal static class CrashReport
     internal static string Write(KvmVcpu vcpu, string why, GuestMemory memory, AccessTrace trace, AccessFormatter formatter)
     {
         StringBuilder text = new();
+        text.AppendLine(CultureInfo.InvariantCulture, $"vcpu{vcpu.Id}: {why}");
+        try
+        {
+            AppendRegisters(text, vcpu, memory);
+        }
+        catch (MicroVmException e)
+        {
+            // A machine that KVM has given up answers nothing any more; why the guest ended counts more than that.
+            text.AppendLine(CultureInfo.InvariantCulture, $"no registers ({e.Where})");
+        }
+        AppendAccesses(text, trace, formatter);
+        return text.ToString();
+    }
+
+    private static void AppendRegisters(StringBuilder text, KvmVcpu vcpu, GuestMemory memory)
+    {
         KvmAbi.Registers r = vcpu.Registers;
         KvmAbi.SystemRegisters s = vcpu.SystemRegisters;
-        text.AppendLine(CultureInfo.InvariantCulture, $"vcpu{vcpu.Id}: {why}");
         text.AppendLine(CultureInfo.InvariantCulture, $"rip {r.Rip:x16} rsp {r.Rsp:x16} rbp {r.Rbp:x16} rflags {r.Rflags:x8}");
         text.AppendLine(CultureInfo.InvariantCulture, $"rax {r.Rax:x16} rbx {r.Rbx:x16} rcx {r.Rcx:x16} rdx {r.Rdx:x16}");
         text.AppendLine(CultureInfo.InvariantCulture, $"rsi {r.Rsi:x16} rdi {r.Rdi:x16} r8  {r.R8:x16} r9  {r.R9:x16}");
@@ -27,8 +42,6 @@ internal static class CrashReport
         text.AppendLine(CultureInfo.InvariantCulture, $"cr0 {s.Cr0:x8} cr2 {s.Cr2:x16} cr3 {s.Cr3:x16} cr4 {s.Cr4:x8} efer {s.Efer:x}");
         text.AppendLine(CultureInfo.InvariantCulture, $"cs {s.Cs.Selector:x4} base {s.Cs.Base:x} limit {s.Cs.Limit:x}  gdt {s.Gdt.Base:x}/{s.Gdt.Limit:x}  idt {s.Idt.Base:x}/{s.Idt.Limit:x}");
         AppendCode(text, vcpu, s, r.Rip, memory);
-        AppendAccesses(text, trace, formatter);
-        return text.ToString();
     }
 
     private static void AppendCode(StringBuilder text, KvmVcpu vcpu, in KvmAbi.SystemRegisters s, ulong rip, GuestMemory memory)
