@@ -3,7 +3,8 @@ using Xunit;
 
 namespace MicroVm.Tests.Virtio;
 
-/// <summary>Waits until a loop has handled all that was ready before. What it calls it calls in the order in which it became ready.</summary>
+/// <summary>Waits until a loop has handled all that was ready before. What it calls it calls in the order in which it
+/// became ready.</summary>
 internal sealed class LoopFence : IEventHandler
 {
     private readonly ManualResetEventSlim _passed = new();

@@ -3,7 +3,8 @@ using Xunit;
 
 namespace MicroVm.Tests.Virtio;
 
-/// <summary>Row Q14: a reset at every step, with requests of every device that may have some for long. What came of them is nobody's:
+/// <summary>Row Q14: a reset at every step, with requests of every device that may have some for long. What came of
+/// them is nobody's:
 /// nothing is written to where they lay, and nothing into the queues of the next driver.</summary>
 public sealed class ResetTests
 {

@@ -25,8 +25,10 @@ public enum Step
     Broken,
 }
 
-/// <summary>A device whose host's end the test holds, and its driver's first life, which a reset ends, and second one, with smaller queues at another place.</summary>
-/// <remarks>The first life lies below <see cref="Place"/>, whole; after the reset that memory is filled and must stay as it is.</remarks>
+/// <summary>A device whose host's end the test holds, and its driver's first life, which a reset ends, and second one,
+/// with smaller queues at another place.</summary>
+/// <remarks>The first life lies below <see cref="Place"/>, whole; after the reset that memory is filled and must stay
+/// as it is.</remarks>
 internal abstract class DeviceLife : IDisposable
 {
     /// <summary>Where the second life's rings and buffers lie.</summary>
@@ -43,7 +45,8 @@ internal abstract class DeviceLife : IDisposable
     /// <summary>The host does what the first life waited for.</summary>
     internal abstract void Late();
 
-    /// <summary>A request for each entry of the new queues, from the doorbell to the answer; nothing else may be in them.</summary>
+    /// <summary>A request for each entry of the new queues, from the doorbell to the answer; nothing else may be in
+    /// them.</summary>
     internal abstract void Serve();
 
     /// <summary>The first life, up to a step.</summary>

@@ -4,7 +4,8 @@ using Xunit;
 
 namespace MicroVm.Tests.Virtio.Lives;
 
-/// <summary>A disk: 256 reads of a sector to a mebibyte, in one piece to 254, which the host's kernel has and ends when it is fed.</summary>
+/// <summary>A disk: 256 reads of a sector to a mebibyte, in one piece to 254, which the host's kernel has and ends when
+/// it is fed.</summary>
 internal sealed class DiskLife(Random random) : DeviceLife
 {
     private const ulong Tables = 0x60_0000, Header = 0x80_0000, Status = 0x80_8000, Data = 0x100_0000;
@@ -66,8 +67,11 @@ internal sealed class DiskLife(Random random) : DeviceLife
     private static void Read(GuestQueue queue, ushort head, uint bytes, int pieces, ulong further) =>
         Offer(queue, head, VirtioBlockType.In, 0, DataOf(head), bytes, pieces, further);
 
-    /// <summary>Offers a request whose data is in so many pieces, behind an indirect descriptor, so that all heads can be under way.</summary>
-    internal static void Offer(GuestQueue queue, ushort head, VirtioBlockType type, ulong sector, ulong data, uint bytes, int pieces, ulong further = 0)
+    /// <summary>Offers a request whose data is in so many pieces, behind an indirect descriptor, so that all heads can
+    /// be under way.</summary>
+    internal static void Offer(
+        GuestQueue queue, ushort head, VirtioBlockType type, ulong sector, ulong data, uint bytes, int pieces,
+        ulong further = 0)
     {
         ulong table = Tables + head * 0x1000u + further, header = Header + head * 16u + further;
         queue.Ram.Store(header, new VirtioBlockHeader { Type = (uint)type, Sector = sector });

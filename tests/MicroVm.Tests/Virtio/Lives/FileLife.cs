@@ -5,12 +5,16 @@ using Xunit;
 
 namespace MicroVm.Tests.Virtio.Lives;
 
-/// <summary>A disk on a file, which nobody can hold up: reads, writes and flushes of a sector to a mebibyte, one of which is under way when the reset comes.</summary>
+/// <summary>A disk on a file, which nobody can hold up: reads, writes and flushes of a sector to a mebibyte, one of
+/// which is under way when the reset comes.</summary>
 internal sealed class FileLife : DeviceLife
 {
     private const int Bytes = 4 << 20;
     private const byte Old = 0x22;
     private const ulong Writes = 0x100_0000, Reads = 0x180_0000;
+
+    private static readonly VirtioBlockType[] s_types =
+        [VirtioBlockType.In, VirtioBlockType.Out, VirtioBlockType.Flush];
 
     private readonly string _path = Path.GetTempFileName();
     private readonly Random _random;
@@ -31,10 +35,11 @@ internal sealed class FileLife : DeviceLife
         queue.Bytes(Writes, 1 << 20).Fill(Old);
         for (ushort head = 0; head < queue.Size; head++)
         {
-            VirtioBlockType type = (VirtioBlockType)_random.Next(3) is var t && t == (VirtioBlockType)2 ? VirtioBlockType.Flush : t;
+            VirtioBlockType type = s_types[_random.Next(s_types.Length)];
             uint bytes = type == VirtioBlockType.Flush ? 0 : 512u << _random.Next(12);
             ulong sector = (ulong)_random.Next((Bytes - (int)bytes) / 512 + 1);
-            DiskLife.Offer(queue, head, type, sector, type == VirtioBlockType.In ? Reads : Writes, bytes, _random.Next(2) == 0 ? 1 : 200);
+            ulong data = type == VirtioBlockType.In ? Reads : Writes;
+            DiskLife.Offer(queue, head, type, sector, data, bytes, _random.Next(2) == 0 ? 1 : 200);
         }
         queue.Publish();
         if (step >= Step.Kicked) queue.Kick();
@@ -47,7 +52,10 @@ internal sealed class FileLife : DeviceLife
     internal override void Serve()
     {
         GuestQueue queue = Driver.Queues[0];
-        for (ushort head = 0; head < queue.Size; head++) DiskLife.Offer(queue, head, VirtioBlockType.In, 0, Reads, 512, 1, further: Buffers - Writes);
+        for (ushort head = 0; head < queue.Size; head++)
+        {
+            DiskLife.Offer(queue, head, VirtioBlockType.In, 0, Reads, 512, 1, further: Buffers - Writes);
+        }
         queue.Publish();
         queue.Kick();
         Assert.True(GuestDriver.Eventually(() => queue.UsedIndex == queue.Size));

@@ -6,7 +6,8 @@ using Xunit;
 
 namespace MicroVm.Tests.Virtio.Lives;
 
-/// <summary>A socket device with streams that wait: one whose host does not read, so that the device holds bytes of the guest, and one whose bytes wait for the guest's buffers.</summary>
+/// <summary>A socket device with streams that wait: one whose host does not read, so that the device holds bytes of the
+/// guest, and one whose bytes wait for the guest's buffers.</summary>
 internal sealed class VsockLife : DeviceLife
 {
     private const uint Cid = 7, Port = 1000, HostPort = 5000, RoomSize = 4096 + 44;
@@ -38,7 +39,7 @@ internal sealed class VsockLife : DeviceLife
         for (ushort head = 0; head < Rooms; head++) Give(head, Room);
         Receive.Publish();
         Listen();
-        Offer(VirtioVsockOperation.Request, HostPort, Port, 0, Old, Packets);
+        Offer(VirtioVsockOperation.Request, 0, Old, Packets);
         Transmit.Publish();
         if (step < Step.Kicked) return;
         Receive.Kick();
@@ -49,7 +50,7 @@ internal sealed class VsockLife : DeviceLife
         // More than the host's socket holds; the last answer says that all before it was taken.
         for (int i = 0; i < 60; i++)
         {
-            Offer(VirtioVsockOperation.Data, HostPort, Port, _random.Next(1, 4097), Old, Packets);
+            Offer(VirtioVsockOperation.Data, _random.Next(1, 4097), Old, Packets);
             Transmit.Publish();
             Transmit.Kick();
             Assert.True(GuestDriver.Eventually(() => Transmit.UsedIndex == Transmit.Next || Driver.NeedsReset));
@@ -165,20 +166,21 @@ internal sealed class VsockLife : DeviceLife
 
     private void Request(VirtioVsockOperation operation, int length)
     {
-        Offer(operation, HostPort, Port, length, New, Buffers + 0x80_0000);
+        Offer(operation, length, New, Buffers + 0x80_0000);
         Transmit.Publish();
         Transmit.Kick();
         Assert.NotNull(Transmit.Wait());
     }
 
-    private void Offer(VirtioVsockOperation operation, uint hostPort, uint guestPort, int length, byte fill, ulong at)
+    private void Offer(VirtioVsockOperation operation, int length, byte fill, ulong at)
     {
         ushort head = (ushort)(_packets++ % Transmit.Size);
         ulong packet = at + head * 0x2000ul;
         Transmit.Ram.Store(packet, new VirtioVsockHeader
         {
-            SourceCid = Cid, DestinationCid = VirtioVsockConst.HostCid, SourcePort = guestPort, DestinationPort = hostPort, Length = (uint)length,
-            Type = (ushort)VirtioVsockConst.TypeStream, Operation = (ushort)operation, BufferSize = 1 << 20,
+            SourceCid = Cid, DestinationCid = VirtioVsockConst.HostCid, SourcePort = Port, DestinationPort = HostPort,
+            Length = (uint)length, Type = (ushort)VirtioVsockConst.TypeStream, Operation = (ushort)operation,
+            BufferSize = 1 << 20,
         });
         Transmit.Bytes(packet + Header, length).Fill(fill);
         Transmit.Describe(head, packet, Header + (uint)length, VirtqDescFlags.None);
