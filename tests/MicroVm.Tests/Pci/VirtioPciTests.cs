@@ -2,6 +2,7 @@ using MicroVm.Devices;
 using MicroVm.Events;
 using MicroVm.Memory;
 using MicroVm.Pci;
+using MicroVm.Tests.Virtio;
 using MicroVm.Virtio.Console;
 using MicroVm.Virtio.Pci;
 using MicroVm.Virtio.Rng;
@@ -104,7 +105,7 @@ public sealed class VirtioPciTests : IDisposable
         _guest.Command(_rng, PciHeader0.Bits.CommandMemorySpace);
         Assert.Equal(Running | StatusNeedsReset, Read("Status", 1));
         Request();
-        Thread.Sleep(20);
+        LoopFence.Pass(_loop);
         Assert.True(_guest.Memory.TryRead(Ring + 0x2000 + 2, out ushort used));
         Assert.Equal(0, used);
         _ = _guest.Enable(_rng);
@@ -119,7 +120,7 @@ public sealed class VirtioPciTests : IDisposable
         _guest.Command(_rng, PciHeader0.Bits.CommandMemorySpace);
         Start();
         Request();
-        Thread.Sleep(20);
+        LoopFence.Pass(_loop);
         Assert.True(_guest.Memory.TryRead(Ring + 0x2000 + 2, out ushort used));
         Assert.Equal(0, used);
         _ = _guest.Enable(_rng);

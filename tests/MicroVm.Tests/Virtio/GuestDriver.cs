@@ -152,6 +152,10 @@ internal sealed class GuestDriver : IDisposable
         return true;
     }
 
+    /// <summary>Whether a thread comes to wait for something; false if it ends instead.</summary>
+    internal static bool Waits(Thread thread) =>
+        Eventually(() => !thread.IsAlive || (thread.ThreadState & ThreadState.WaitSleepJoin) != 0) && thread.IsAlive;
+
     public void Dispose()
     {
         Mmio.Dispose();

@@ -111,6 +111,9 @@ internal sealed class NetGuest : IDisposable
         return [.. frame];
     }
 
+    /// <summary>Waits until the device has seen all that happened before: the control queue is served by the same thread, in its turn.</summary>
+    internal void Settle() => Assert.NotNull(NetControlTests.Command(this, 0, 0, 1));
+
     internal void CloseHost()
     {
         if (_host >= 0) _ = Libc.close(_host);
