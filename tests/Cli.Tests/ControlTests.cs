@@ -78,7 +78,7 @@ public sealed class ControlTests : IDisposable
     }
 
     [KvmFact]
-    public void Whatever_a_client_sends_is_answered_with_an_error_and_the_machine_runs_on()
+    public void A1_whatever_a_client_sends_is_answered_with_an_error_and_the_machine_runs_on()
     {
         string socket = Path.Combine(_folder, "s");
         Process machine = Start("--api-socket", socket);
@@ -100,7 +100,7 @@ public sealed class ControlTests : IDisposable
     }
 
     [KvmFact]
-    public void Silent_clients_and_ones_that_never_read_hold_up_nobody()
+    public void A1_silent_clients_and_ones_that_never_read_hold_up_nobody()
     {
         string socket = Path.Combine(_folder, "s");
         _ = Start("--api-socket", socket);

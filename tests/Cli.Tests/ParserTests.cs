@@ -118,6 +118,16 @@ public class ParserTests
     }
 
     [Theory]
+    [InlineData("{\n  \"kernel\": \"\\ud800\"}", "f:2:13")]
+    [InlineData("{\"\\udc00k\": 1}", "f:1:2")]
+    [InlineData("{\"disk\": [\"path=a\", \"\u00ff\"]}", "f:1:21")] // as one byte below
+    public void A_string_of_the_file_that_is_no_text_is_refused_at_its_place(string json, string place)
+    {
+        MicroVmException e = Assert.Throws<MicroVmException>(() => ConfigFile.Apply("f", Encoding.Latin1.GetBytes(json), RunOptions.All, new RunSettings()));
+        Assert.Equal((FailureKind.Usage, place), (e.Kind, e.Where));
+    }
+
+    [Theory]
     [InlineData("memroy", "memory")]
     [InlineData("--initrdd", "initrd")]
     [InlineData("cmd", "cmdline")]

@@ -15,7 +15,8 @@ internal static class Probe
 
     public static bool IsPair(this RegisterInfo r) => r.Has(RegisterTraits.Indexed) && r.IndexedBy is null;
 
-    public static bool Shared(this Subject s, RegisterInfo r) => s.Info.Registers.Any(o => o != r && o.IndexedBy == r.IndexedBy && o.Offset == r.Offset);
+    /// <summary>Another register has the same place.</summary>
+    public static bool Shared(this BlockInfo block, RegisterInfo r) => block.Registers.Any(o => o != r && o.IndexedBy == r.IndexedBy && o.Offset == r.Offset);
 
     /// <summary>All bits of the register's type.</summary>
     public static ulong Ones(this RegisterInfo r) => r.Width >= 8 ? ulong.MaxValue : (1ul << (8 * (int)r.Width)) - 1;

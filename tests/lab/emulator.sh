@@ -43,7 +43,7 @@ make_emulator() {
     cd "$source"/qemu-*/ && patch -p1 <"$here/emulator.patch" && mkdir build && cd build || return
     # Only the devices that a lab has or a case asks for: what --qemu wants besides must be added here.
     printf 'CONFIG_%s=y\n' Q35 VTD HPET ISA_DEBUG EDU NVME_PCI VIRTIO_PCI VIRTIO_RNG VIRTIO_BLK E1000E_PCI_EXPRESS \
-        USB_XHCI_PCI USB_STORAGE_BOT LSI_SCSI_PCI >../configs/devices/x86_64-softmmu/lab.mak
+        USB_XHCI_PCI USB_STORAGE_CLASSIC LSI_SCSI_PCI >../configs/devices/x86_64-softmmu/lab.mak
     ../configure --target-list=x86_64-softmmu --without-default-devices --with-devices-x86_64=lab \
         --without-default-features --enable-tcg --enable-slirp --enable-trace-backends=nop \
         --disable-debug-info --disable-qom-cast-debug --disable-docs --disable-tools --disable-werror \

@@ -34,6 +34,8 @@ public sealed class JsonTextTests
     [InlineData("[1.5]")]
     [InlineData("[99999999999999999999]")]
     [InlineData("[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]")]
+    [InlineData("\"\\ud800\"")]
+    [InlineData("{\"\\udc00\":1}")]
     public void What_is_not_such_a_value_is_refused(string text) =>
         Assert.ThrowsAny<JsonException>(() => JsonText.Parse(Encoding.UTF8.GetBytes(text)));
 }

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.IO.Pipes;
 using MicroVm.Events;
+using MicroVm.Kvm;
 using Xunit;
 
 namespace MicroVm.Tests.Events;
@@ -95,9 +96,10 @@ public class OutputPumpTests
     public void Stopping_does_not_wait_for_a_stalled_reader()
     {
         using AnonymousPipeServerStream reader = new(PipeDirection.In);
-        OutputPump pump = new(Fd(reader.ClientSafePipeHandle), "test");
+        int fd = Fd(reader.ClientSafePipeHandle);
+        OutputPump pump = new(fd, "test");
         pump.Write(new byte[200_000]);
-        Thread.Sleep(20);
+        Assert.True(SpinWait.SpinUntil(() => !HostIo.Wait(fd, Libc.EPOLLOUT, 0), 5000), "the pipe is not full");
         long start = Stopwatch.GetTimestamp();
         pump.Dispose();
         Assert.True(Stopwatch.GetElapsedTime(start) < TimeSpan.FromMilliseconds(150));

@@ -7,7 +7,7 @@ using Xunit;
 
 namespace MicroVm.Tests.Pci;
 
-/// <summary>Rows M1, M2, M4 and the half of M3 that needs no vCPU. That a signal reached KVM is seen by its count: KVM takes it, a masked vector keeps it.</summary>
+/// <summary>Rows M1, M4 and the half of M3 that needs no vCPU. That a signal reached KVM is seen by its count: KVM takes it, a masked vector keeps it.</summary>
 public sealed class MsixTests : IDisposable
 {
     private const ulong Apic = 0xfee0_0000;

@@ -2,6 +2,7 @@ using MicroVm.Devices;
 using MicroVm.Events;
 using MicroVm.Memory;
 using MicroVm.Pci;
+using MicroVm.Tests.Virtio;
 using MicroVm.Virtio.Console;
 using MicroVm.Virtio.Pci;
 using MicroVm.Virtio.Rng;
@@ -10,7 +11,7 @@ using static MicroVm.Devices.VirtioPciCommon.Bits;
 
 namespace MicroVm.Tests.Pci;
 
-/// <summary>virtio over PCI as a driver sees it: rows T5, M2, P4 and B1, and a request from doorbell to vector.</summary>
+/// <summary>virtio over PCI as a driver sees it: rows Q3, T5, M2 and P4, and a request from doorbell to vector.</summary>
 public sealed class VirtioPciTests : IDisposable
 {
     private const uint Found = StatusAcknowledge | StatusDriver, Agreed = Found | StatusFeaturesOk, Running = Agreed | StatusDriverOk;
@@ -61,7 +62,7 @@ public sealed class VirtioPciTests : IDisposable
     }
 
     [KvmFact]
-    public void B1_queues_are_frozen_once_the_driver_is_ready()
+    public void Q3_queues_are_frozen_once_the_driver_is_ready()
     {
         Start();
         Write("QueueSelect", 2, 0);
@@ -104,7 +105,7 @@ public sealed class VirtioPciTests : IDisposable
         _guest.Command(_rng, PciHeader0.Bits.CommandMemorySpace);
         Assert.Equal(Running | StatusNeedsReset, Read("Status", 1));
         Request();
-        Thread.Sleep(20);
+        LoopFence.Pass(_loop);
         Assert.True(_guest.Memory.TryRead(Ring + 0x2000 + 2, out ushort used));
         Assert.Equal(0, used);
         _ = _guest.Enable(_rng);
@@ -119,7 +120,7 @@ public sealed class VirtioPciTests : IDisposable
         _guest.Command(_rng, PciHeader0.Bits.CommandMemorySpace);
         Start();
         Request();
-        Thread.Sleep(20);
+        LoopFence.Pass(_loop);
         Assert.True(_guest.Memory.TryRead(Ring + 0x2000 + 2, out ushort used));
         Assert.Equal(0, used);
         _ = _guest.Enable(_rng);

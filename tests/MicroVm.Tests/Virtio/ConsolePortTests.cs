@@ -63,7 +63,7 @@ public sealed class ConsolePortTests : IDisposable
         receive.DescribeChain(0, null, new Buffer(receive.Data, 100, true));
         receive.Submit(0);
         receive.Kick();
-        Thread.Sleep(20);
+        LoopFence.Pass(_loop);
         Assert.False(receive.HasUsed);
         Say(1, VirtioConsoleEvent.PortOpen, 1);
         Assert.Equal(12u, receive.Wait()!.Value.Len);
@@ -89,7 +89,7 @@ public sealed class ConsolePortTests : IDisposable
         GuestQueue heard = _guest.Queues[VirtioConsole.ControlReceiveQueue];
         heard.Submit(0);
         heard.Kick();
-        Thread.Sleep(20);
+        LoopFence.Pass(_loop);
         Assert.False(heard.HasUsed);
     }
 

@@ -118,12 +118,13 @@ internal sealed class GuestDriver : IDisposable
         return this;
     }
 
-    internal void AddQueues(uint size)
+    /// <summary>Sets up all queues, a mebibyte for each from <paramref name="at"/> on.</summary>
+    internal void AddQueues(uint size, ulong at = 0x10_0000)
     {
         int count = Mmio.Device.QueueSizes.Length;
         for (int i = 0; i < count; i++)
         {
-            GuestQueue queue = new(this, i, (ushort)Math.Min(size, Mmio.Device.QueueSizes[i]), 0x10_0000 + (ulong)i * 0x10_0000);
+            GuestQueue queue = new(this, i, (ushort)Math.Min(size, Mmio.Device.QueueSizes[i]), at + (ulong)i * 0x10_0000);
             Queues.Add(queue);
             SetQueue(i, queue.Size, queue.Descriptors, queue.Available, queue.Used);
         }
@@ -150,6 +151,10 @@ internal sealed class GuestDriver : IDisposable
         }
         return true;
     }
+
+    /// <summary>Whether a thread comes to wait for something; false if it ends instead.</summary>
+    internal static bool Waits(Thread thread) =>
+        Eventually(() => !thread.IsAlive || (thread.ThreadState & ThreadState.WaitSleepJoin) != 0) && thread.IsAlive;
 
     public void Dispose()
     {

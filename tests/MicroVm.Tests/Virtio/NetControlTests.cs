@@ -9,41 +9,29 @@ namespace MicroVm.Tests.Virtio;
 
 public sealed class NetControlTests
 {
-    internal static VirtioNetAck? Command(NetGuest guest, byte @class, byte command, params byte[] data)
-    {
-        GuestQueue q = guest.Control;
-        q.Bytes(q.Data, 2)[0] = @class;
-        q.Bytes(q.Data, 2)[1] = command;
-        data.CopyTo(q.Bytes(q.Data + 16, Math.Max(1, data.Length)));
-        q.Bytes(q.Data + 0x8000, 1)[0] = 0xee;
-        if (data.Length == 0) q.DescribeChain(0, null, new(q.Data, 2, false), new(q.Data + 0x8000, 1, true));
-        else q.DescribeChain(0, null, new(q.Data, 2, false), new(q.Data + 16, (uint)data.Length, false), new(q.Data + 0x8000, 1, true));
-        return q.Transact(0) is null ? null : (VirtioNetAck)q.Bytes(q.Data + 0x8000, 1)[0];
-    }
-
     [Fact]
     public void Receive_modes_and_tables_are_taken()
     {
         using NetGuest guest = new();
-        Assert.Equal(VirtioNetAck.Ok, Command(guest, 0, 0, 1));
-        Assert.Equal(VirtioNetAck.Ok, Command(guest, 0, 1, 0));
-        Assert.Equal(VirtioNetAck.Ok, Command(guest, 1, 0, [.. new byte[4], .. BitConverter.GetBytes(2), .. new byte[12]]));
+        Assert.Equal(VirtioNetAck.Ok, NetGuest.Command(guest, 0, 0, 1));
+        Assert.Equal(VirtioNetAck.Ok, NetGuest.Command(guest, 0, 1, 0));
+        Assert.Equal(VirtioNetAck.Ok, NetGuest.Command(guest, 1, 0, [.. new byte[4], .. BitConverter.GetBytes(2), .. new byte[12]]));
     }
 
     [Fact]
     public void N4_commands_that_cannot_be_are_refused()
     {
         using NetGuest guest = new();
-        for (int c = 2; c < 256; c++) Assert.Equal(VirtioNetAck.Error, Command(guest, (byte)c, 0, 1, 0));
-        for (int c = 2; c < 256; c++) Assert.Equal(VirtioNetAck.Error, Command(guest, 0, (byte)c, 1));
-        Assert.Equal(VirtioNetAck.Error, Command(guest, 0, 0));
-        Assert.Equal(VirtioNetAck.Error, Command(guest, 0, 0, 1, 2));
-        Assert.Equal(VirtioNetAck.Error, Command(guest, 1, 0));
-        Assert.Equal(VirtioNetAck.Error, Command(guest, 1, 0, 0xff, 0xff, 0xff, 0xff));
-        Assert.Equal(VirtioNetAck.Error, Command(guest, 1, 0, [.. BitConverter.GetBytes(uint.MaxValue), .. new byte[6], .. BitConverter.GetBytes(0)]));
-        Assert.Equal(VirtioNetAck.Error, Command(guest, 1, 0, [.. BitConverter.GetBytes(0x2aaa_aaab), .. new byte[6]]));
-        Assert.Equal(VirtioNetAck.Error, Command(guest, 4, 0, 0xff, 0xff));
-        Assert.Equal(VirtioNetAck.Error, Command(guest, 5, 0, new byte[7]));
+        for (int c = 2; c < 256; c++) Assert.Equal(VirtioNetAck.Error, NetGuest.Command(guest, (byte)c, 0, 1, 0));
+        for (int c = 2; c < 256; c++) Assert.Equal(VirtioNetAck.Error, NetGuest.Command(guest, 0, (byte)c, 1));
+        Assert.Equal(VirtioNetAck.Error, NetGuest.Command(guest, 0, 0));
+        Assert.Equal(VirtioNetAck.Error, NetGuest.Command(guest, 0, 0, 1, 2));
+        Assert.Equal(VirtioNetAck.Error, NetGuest.Command(guest, 1, 0));
+        Assert.Equal(VirtioNetAck.Error, NetGuest.Command(guest, 1, 0, 0xff, 0xff, 0xff, 0xff));
+        Assert.Equal(VirtioNetAck.Error, NetGuest.Command(guest, 1, 0, [.. BitConverter.GetBytes(uint.MaxValue), .. new byte[6], .. BitConverter.GetBytes(0)]));
+        Assert.Equal(VirtioNetAck.Error, NetGuest.Command(guest, 1, 0, [.. BitConverter.GetBytes(0x2aaa_aaab), .. new byte[6]]));
+        Assert.Equal(VirtioNetAck.Error, NetGuest.Command(guest, 4, 0, 0xff, 0xff));
+        Assert.Equal(VirtioNetAck.Error, NetGuest.Command(guest, 5, 0, new byte[7]));
         Assert.False(guest.Driver.NeedsReset);
     }
 
@@ -51,7 +39,7 @@ public sealed class NetControlTests
     public void Address_that_was_given_stays()
     {
         using NetGuest guest = new();
-        Assert.Equal(VirtioNetAck.Error, Command(guest, 1, 1, 2, 0, 0, 0, 0, 9));
+        Assert.Equal(VirtioNetAck.Error, NetGuest.Command(guest, 1, 1, 2, 0, 0, 0, 0, 9));
         Assert.Equal(NetGuest.Mac, guest.Device.Mac.ToString());
     }
 
@@ -60,12 +48,12 @@ public sealed class NetControlTests
     {
         using NetGuest guest = new(mac: null);
         Assert.Equal(2, guest.Device.Mac[0] & 3);
-        Assert.Equal(VirtioNetAck.Ok, Command(guest, 1, 1, 2, 0, 0, 0, 0, 9));
+        Assert.Equal(VirtioNetAck.Ok, NetGuest.Command(guest, 1, 1, 2, 0, 0, 0, 0, 9));
         Assert.Equal("02:00:00:00:00:09", guest.Device.Mac.ToString());
         Assert.True(GuestDriver.Eventually(() => guest.Driver.Page.Load<byte>(GuestDriver.Offset("Config") + 5) == 9));
-        Assert.Equal(VirtioNetAck.Error, Command(guest, 1, 1, 3, 0, 0, 0, 0, 9));
-        Assert.Equal(VirtioNetAck.Error, Command(guest, 1, 1, 0, 0, 0, 0, 0, 0));
-        Assert.Equal(VirtioNetAck.Error, Command(guest, 1, 1, 2, 0, 0, 0, 0));
+        Assert.Equal(VirtioNetAck.Error, NetGuest.Command(guest, 1, 1, 3, 0, 0, 0, 0, 9));
+        Assert.Equal(VirtioNetAck.Error, NetGuest.Command(guest, 1, 1, 0, 0, 0, 0, 0, 0));
+        Assert.Equal(VirtioNetAck.Error, NetGuest.Command(guest, 1, 1, 2, 0, 0, 0, 0));
     }
 
     [Fact]

@@ -111,6 +111,21 @@ internal sealed class NetGuest : IDisposable
         return [.. frame];
     }
 
+    /// <summary>Waits until the device has seen all that happened before: the control queue is served by the same thread, in its turn.</summary>
+    internal void Settle() => Assert.NotNull(Command(this, 0, 0, 1));
+
+    internal static VirtioNetAck? Command(NetGuest guest, byte @class, byte command, params byte[] data)
+    {
+        GuestQueue q = guest.Control;
+        q.Bytes(q.Data, 2)[0] = @class;
+        q.Bytes(q.Data, 2)[1] = command;
+        data.CopyTo(q.Bytes(q.Data + 16, Math.Max(1, data.Length)));
+        q.Bytes(q.Data + 0x8000, 1)[0] = 0xee;
+        if (data.Length == 0) q.DescribeChain(0, null, new(q.Data, 2, false), new(q.Data + 0x8000, 1, true));
+        else q.DescribeChain(0, null, new(q.Data, 2, false), new(q.Data + 16, (uint)data.Length, false), new(q.Data + 0x8000, 1, true));
+        return q.Transact(0) is null ? null : (VirtioNetAck)q.Bytes(q.Data + 0x8000, 1)[0];
+    }
+
     internal void CloseHost()
     {
         if (_host >= 0) _ = Libc.close(_host);

@@ -151,7 +151,12 @@ public sealed class QueueTrafficTests : IDisposable
     public void Q14_reset_with_requests_in_flight_waits_for_them_and_touches_nothing_later(int inFlight)
     {
         bool hold = true;
-        EchoDevice device = new(_loop, 256, () => Volatile.Read(ref hold));
+        using ManualResetEventSlim held = new();
+        EchoDevice device = new(_loop, 256, () =>
+        {
+            held.Set();
+            return Volatile.Read(ref hold);
+        });
         using GuestDriver guest = new(device);
         GuestQueue queue = guest.Start(256).Queues[0];
         for (int i = 0; i < inFlight; i++)
@@ -161,10 +166,10 @@ public sealed class QueueTrafficTests : IDisposable
         }
         queue.Publish();
         queue.Kick();
-        Thread.Sleep(20);
+        Assert.True(held.Wait(5000));
         Thread reset = new(guest.Reset);
         reset.Start();
-        Assert.False(reset.Join(50));
+        Assert.True(GuestDriver.Waits(reset));
         Volatile.Write(ref hold, false);
         Assert.True(reset.Join(5000));
         Assert.InRange(device.Served, 0, 1);

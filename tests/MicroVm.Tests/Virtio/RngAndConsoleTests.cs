@@ -100,7 +100,7 @@ public sealed class RngAndConsoleTests : IDisposable
         // Now a buffer waits.
         receive.Submit(0);
         receive.Kick();
-        Thread.Sleep(20);
+        LoopFence.Pass(_loop);
         Assert.False(receive.HasUsed);
         Assert.Equal(2, console.InputSink.Receive("ab"u8));
         Assert.Equal(2u, receive.Wait()!.Value.Len);

@@ -74,6 +74,13 @@ internal sealed class BlockGuest : IDisposable
         Driver.Start(queueSize, features);
     }
 
+    /// <summary>A disk of the test's own making, without a file to remove.</summary>
+    internal BlockGuest(VirtioBlockDevice device)
+    {
+        Path = "";
+        Driver = new GuestDriver(Device = device).Start(256);
+    }
+
     internal string Path { get; }
     internal VirtioBlockDevice Device { get; }
     internal GuestDriver Driver { get; }
@@ -119,7 +126,7 @@ internal sealed class BlockGuest : IDisposable
     public void Dispose()
     {
         Driver.Dispose();
-        File.Delete(Path);
+        if (Path.Length != 0) File.Delete(Path);
     }
 }
 

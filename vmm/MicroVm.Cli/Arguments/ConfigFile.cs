@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using MicroVm.Diagnostics;
 using MicroVm.Kvm;
 
 namespace MicroVm.Cli.Arguments;
@@ -52,7 +53,7 @@ internal static class ConfigFile
             if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject) throw At(reader, json, "").Bad("the configuration is not an object", "Begin it with {");
             while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
             {
-                string key = reader.GetString()!;
+                string key = Text(reader, json);
                 Option<T>? option = ArgumentParser.Find(options, key);
                 if (option is null || option.FlagOnly) throw Unknown(At(reader, json, ""), key);
                 reader.Read();
@@ -81,8 +82,20 @@ internal static class ConfigFile
             bool isSwitch = reader.TokenType is JsonTokenType.True or JsonTokenType.False;
             bool fits = isSwitch ? option.IsSwitch || option.Bare : !option.IsSwitch && reader.TokenType is (JsonTokenType.String or JsonTokenType.Number);
             if (!fits) throw At(reader, json, "").Bad($"'{option.Name}' takes {(option.IsSwitch ? "true or false" : $"a string: {option.Value}")}", "Correct it there");
-            string text = reader.TokenType == JsonTokenType.String ? reader.GetString()! : Encoding.UTF8.GetString(reader.ValueSpan);
+            string text = reader.TokenType == JsonTokenType.String ? Text(reader, json) : Encoding.UTF8.GetString(reader.ValueSpan);
             option.Set(settings, At(reader, json, text));
+        }
+
+        private string Text(in Utf8JsonReader reader, ReadOnlySpan<byte> json)
+        {
+            try
+            {
+                return JsonText.Text(reader);
+            }
+            catch (JsonException)
+            {
+                throw At(reader, json, "").Bad("a string that is no text", "Write it in UTF-8, without halves of pairs (\\ud800)");
+            }
         }
 
         private OptionValue At(in Utf8JsonReader reader, ReadOnlySpan<byte> json, string text)

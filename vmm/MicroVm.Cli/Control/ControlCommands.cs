@@ -46,7 +46,7 @@ internal static class ControlCommands
     }
 
     // A client's words come back in a message of bounded length.
-    private static string Shown(string? word) => word is { Length: > 64 } ? word[..64] + "..." : word ?? "null";
+    private static string Shown(string? word) => word is { Length: > 64 } ? word[..64] + "..." : string.IsNullOrEmpty(word) ? "''" : word;
 
     private static JsonMap Info(Machine machine) => new()
     {

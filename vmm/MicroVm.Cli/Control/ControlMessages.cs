@@ -15,39 +15,43 @@ internal sealed record ControlRequest
     public IReadOnlyList<string> Arguments { get; init; } = [];
 
     /// <summary>Reads one.</summary>
-    /// <exception cref="JsonException">It is no JSON, or no request: a name that no request has, a value of another kind, no command.</exception>
+    /// <exception cref="JsonException">It is no JSON, or no request: a name that no request has or that stands twice, a value of another kind, no command.</exception>
     internal static ControlRequest Read(ReadOnlySpan<byte> line)
     {
         Utf8JsonReader reader = new(line, new JsonReaderOptions { MaxDepth = JsonText.MaxDepth });
         string? command = null;
-        List<string> arguments = [];
+        List<string>? arguments = null;
         Expect(ref reader, JsonTokenType.StartObject);
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
-            if (reader.ValueTextEquals(CommandKey)) command = Text(ref reader);
-            else if (reader.ValueTextEquals(ArgumentsKey)) Texts(ref reader, arguments);
+            if (command is null && reader.ValueTextEquals(CommandKey)) command = Text(ref reader);
+            else if (arguments is null && reader.ValueTextEquals(ArgumentsKey)) arguments = Texts(ref reader);
             else throw Wrong(reader);
         }
         if (command is null) throw Wrong(reader);
         // Only the end may come: the reader throws at anything else.
         reader.Read();
-        return new ControlRequest { Command = command, Arguments = arguments };
+        return new ControlRequest { Command = command, Arguments = arguments ?? [] };
     }
 
     /// <summary>Its line.</summary>
     internal byte[] ToLine() => JsonText.Of(new JsonMap { [CommandKey] = Command, [ArgumentsKey] = new JsonList(Arguments) });
 
-    private static void Texts(ref Utf8JsonReader reader, List<string> into)
+    private static List<string> Texts(ref Utf8JsonReader reader)
     {
+        List<string> texts = [];
         Expect(ref reader, JsonTokenType.StartArray);
-        into.Clear();
-        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray) into.Add(reader.TokenType == JsonTokenType.String ? reader.GetString()! : throw Wrong(reader));
+        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
+        {
+            texts.Add(reader.TokenType == JsonTokenType.String ? JsonText.Text(reader) : throw Wrong(reader));
+        }
+        return texts;
     }
 
     private static string Text(ref Utf8JsonReader reader)
     {
         Expect(ref reader, JsonTokenType.String);
-        return reader.GetString()!;
+        return JsonText.Text(reader);
     }
 
     private static void Expect(ref Utf8JsonReader reader, JsonTokenType type)

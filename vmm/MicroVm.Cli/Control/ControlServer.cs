@@ -7,7 +7,7 @@ namespace MicroVm.Cli.Control;
 /// <summary>The control socket of a machine: takes connections, and does one request at a time. Its threads are none of the guest's, and whatever a client does, the guest runs on.</summary>
 internal sealed class ControlServer : IDisposable
 {
-    private const int OwnersOnly = 0x180 /* 0600 */, MaxConnections = 16, StackBytes = 256 << 10, PatienceMilliseconds = 2000;
+    private const int OwnersOnly = 0x180 /* 0600 */, MaxConnections = 16, MaxShown = 1000, StackBytes = 256 << 10, PatienceMilliseconds = 2000;
 
     private readonly Machine _machine;
     private readonly string _path;
@@ -150,5 +150,14 @@ internal sealed class ControlServer : IDisposable
 #pragma warning restore CA1031
     }
 
-    private static ControlAnswer Refusal(MicroVmException e) => new() { Ok = false, Error = e.Message, Code = (int)e.Kind };
+    // What the client wrote comes back in it: on one line, and not at any length.
+    private static ControlAnswer Refusal(MicroVmException e) =>
+        new() { Ok = false, Error = new MicroVmException(e.Kind, Shown(e.What), Shown(e.Where), e.Remedy).Message, Code = (int)e.Kind };
+
+    private static string Shown(string text)
+    {
+        char[] shown = (text.Length > MaxShown ? text[..MaxShown] + "..." : text).ToCharArray();
+        for (int i = 0; i < shown.Length; i++) if (char.IsControl(shown[i])) shown[i] = '?';
+        return new string(shown);
+    }
 }

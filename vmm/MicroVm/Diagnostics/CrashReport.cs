@@ -16,9 +16,24 @@ internal static class CrashReport
     internal static string Write(KvmVcpu vcpu, string why, GuestMemory memory, AccessTrace trace, AccessFormatter formatter)
     {
         StringBuilder text = new();
+        text.AppendLine(CultureInfo.InvariantCulture, $"vcpu{vcpu.Id}: {why}");
+        try
+        {
+            AppendRegisters(text, vcpu, memory);
+        }
+        catch (MicroVmException e)
+        {
+            // A machine that KVM has given up answers nothing any more; why the guest ended counts more than that.
+            text.AppendLine(CultureInfo.InvariantCulture, $"no registers ({e.Where})");
+        }
+        AppendAccesses(text, trace, formatter);
+        return text.ToString();
+    }
+
+    private static void AppendRegisters(StringBuilder text, KvmVcpu vcpu, GuestMemory memory)
+    {
         KvmAbi.Registers r = vcpu.Registers;
         KvmAbi.SystemRegisters s = vcpu.SystemRegisters;
-        text.AppendLine(CultureInfo.InvariantCulture, $"vcpu{vcpu.Id}: {why}");
         // SVM leaves nothing defined after a shutdown, so that KVM resets the vCPU before this process hears of it.
         bool reset = IsReset(r, s);
         if (reset) text.AppendLine("registers after INIT: on AMD processors KVM resets the vCPU, and the guest's registers are lost");
@@ -30,8 +45,6 @@ internal static class CrashReport
         text.AppendLine(CultureInfo.InvariantCulture, $"cr0 {s.Cr0:x8} cr2 {s.Cr2:x16} cr3 {s.Cr3:x16} cr4 {s.Cr4:x8} efer {s.Efer:x}");
         text.AppendLine(CultureInfo.InvariantCulture, $"cs {s.Cs.Selector:x4} base {s.Cs.Base:x} limit {s.Cs.Limit:x}  gdt {s.Gdt.Base:x}/{s.Gdt.Limit:x}  idt {s.Idt.Base:x}/{s.Idt.Limit:x}");
         if (!reset) AppendCode(text, vcpu, s, r.Rip, memory);
-        AppendAccesses(text, trace, formatter);
-        return text.ToString();
     }
 
     // Where a processor begins after INIT (Intel SDM 3, 10.1.4; AMD APM 2, 14.1.5).

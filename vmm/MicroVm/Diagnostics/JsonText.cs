@@ -28,6 +28,20 @@ internal static class JsonText
         return value;
     }
 
+    /// <summary>The text of a string or of a name.</summary>
+    /// <exception cref="JsonException">Its bytes are not UTF-8, or it is half of a pair of escapes: JSON by its form, and no text.</exception>
+    internal static string Text(in Utf8JsonReader reader)
+    {
+        try
+        {
+            return reader.GetString()!;
+        }
+        catch (InvalidOperationException)
+        {
+            throw new JsonException(null, null, 0, reader.TokenStartIndex);
+        }
+    }
+
     private static object? Value(ref Utf8JsonReader reader)
     {
         switch (reader.TokenType)
@@ -35,7 +49,7 @@ internal static class JsonText
             case JsonTokenType.Null: return null;
             case JsonTokenType.True: return true;
             case JsonTokenType.False: return false;
-            case JsonTokenType.String: return reader.GetString();
+            case JsonTokenType.String: return Text(reader);
             case JsonTokenType.Number: return reader.TryGetInt64(out long number) ? number : reader.TryGetUInt64(out ulong large) ? large : throw new JsonException();
             case JsonTokenType.StartArray:
                 JsonList list = [];
@@ -45,7 +59,7 @@ internal static class JsonText
                 JsonMap map = new();
                 while (reader.Read() && reader.TokenType != JsonTokenType.EndObject)
                 {
-                    string name = reader.GetString()!;
+                    string name = Text(reader);
                     reader.Read();
                     map[name] = Value(ref reader);
                 }

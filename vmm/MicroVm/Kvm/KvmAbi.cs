@@ -31,6 +31,9 @@ internal static class KvmAbi
     /// <summary>State of a processor after power-on: it waits for its start-up message.</summary>
     internal const uint MpStateUninitialized = 1;
 
+    /// <summary>The internal error of an instruction that KVM cannot emulate.</summary>
+    internal const uint NoEmulation = 1;
+
     /// <summary>Why <c>KVM_RUN</c> returned.</summary>
     internal enum ExitReason : uint
     {

@@ -35,6 +35,10 @@ internal readonly unsafe struct KvmRun(byte* run)
     internal uint SystemEventType => Load<uint>(32);
     internal uint InternalSuberror => Load<uint>(32);
 
+    /// <summary>Where the host could not give memory, and for how many bytes.</summary>
+    internal ulong FaultAddress => Load<ulong>(40);
+    internal ulong FaultLength => Load<ulong>(48);
+
     // SAFETY: data_offset points into the mapping that KVM made for this exit.
     private byte* IoData(uint index) => run + Load<ulong>(40) + index * (uint)IoWidth;
 

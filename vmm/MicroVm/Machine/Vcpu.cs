@@ -81,15 +81,24 @@ internal sealed class Vcpu(KvmVcpu kvm, GuestBus ports, GuestBus mmio, IoApic io
         }
     }
 
-    private void Enter()
+    private void Enter() => Handle(kvm.Run());
+
+    /// <summary>Does what a return from <c>KVM_RUN</c> asks for; whatever it is, the guest goes on or the machine ends.</summary>
+    /// <param name="error">0, and <see cref="KvmVcpu.Exit"/> says why it returned, or the error number.</param>
+    internal void Handle(int error)
     {
-        int error = kvm.Run();
         Exits++;
         if (error == 0) Handle(kvm.Exit);
         else if (error == Libc.EINTR) ComeOut();
         else if (error == Libc.EAGAIN) TryAgain();
-        else if (!(error == Libc.EFAULT && Faulted?.Invoke() == true)) Crash($"KVM_RUN: {Libc.Describe(error)}");
+        else if (!(error == Libc.EFAULT && Faulted?.Invoke() == true)) Crash(WhyNot(error, kvm.Exit));
     }
+
+    // With these errors KVM may say where (Linux 6.8).
+    private static string WhyNot(int error, KvmRun exit) => error is Libc.EFAULT or Libc.EHWPOISON && exit.Reason == KvmAbi.ExitReason.MemoryFault
+        ? $"{MemoryFault(exit)} (KVM_RUN: {Libc.Describe(error)})" : $"KVM_RUN: {Libc.Describe(error)}";
+
+    private static string MemoryFault(KvmRun exit) => $"the host has no memory for 0x{exit.FaultAddress:x} to 0x{exit.FaultAddress + exit.FaultLength:x}";
 
     // One that waited for the guest's start-up message was woken. The first never waits for one: KVM wanted a thread of its own for the machine, and got none.
     private void TryAgain()
@@ -133,10 +142,12 @@ internal sealed class Vcpu(KvmVcpu kvm, GuestBus ports, GuestBus mmio, IoApic io
             case KvmAbi.ExitReason.IoApicEoi: ioApic.EndOfInterruptFor(exit.EoiVector); break;
             case KvmAbi.ExitReason.Intr: break;
             case KvmAbi.ExitReason.Shutdown: Crash("triple fault"); break;
-            case KvmAbi.ExitReason.InternalError: Crash($"KVM could not emulate an instruction (internal error {exit.InternalSuberror})"); break;
+            case KvmAbi.ExitReason.InternalError: Crash($"KVM could not {(exit.InternalSuberror == KvmAbi.NoEmulation ? "emulate an instruction" : "go on")} (internal error {exit.InternalSuberror})"); break;
             case KvmAbi.ExitReason.FailEntry: Crash($"the processor refused to enter the guest (reason 0x{exit.HardwareReason:x})"); break;
             case KvmAbi.ExitReason.SystemEvent: Crash($"system event {exit.SystemEventType}"); break;
-            default: Crash($"KVM exit {(uint)exit.Reason}"); break;
+            case KvmAbi.ExitReason.MemoryFault: Crash(MemoryFault(exit)); break;
+            case KvmAbi.ExitReason.Unknown: Crash($"the processor left the guest for a reason that KVM does not know (0x{exit.HardwareReason:x})"); break;
+            default: Crash($"KVM left the guest for a reason that this program does not know (exit {(uint)exit.Reason})"); break;
         }
     }
 

@@ -32,7 +32,7 @@ public sealed class RestartTests
         first.Dispose();
         guest.Driver.Start(16);
         guest.Offer(1);
-        Thread.Sleep(200);
+        Assert.True(guest.Says("is not there"));
         Assert.False(guest.Queue.HasUsed);
         using TestBackend second = new(first.Path);
         Assert.Equal(1u, guest.Queue.Wait()!.Value.Id);
