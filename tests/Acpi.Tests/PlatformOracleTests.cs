@@ -15,14 +15,14 @@ public sealed class PlatformOracleTests
     }
 
     [OracleFact]
-    public void EveryNumberOfCpusIsUnderstoodAndGivenBack()
+    public void G3_EveryNumberOfCpusIsUnderstoodAndGivenBack()
     {
         using var iasl = new Iasl();
         Understood(iasl, Enumerable.Range(1, 254).Concat([255, 256, 300, 1000]).ToDictionary(static n => $"M{n}", static n => PlatformTables.Build(n, 0).Tables["APIC"]));
     }
 
     [OracleFact]
-    public void EveryNumberOfVirtioDevicesIsUnderstoodAndGivenBack()
+    public void G3_EveryNumberOfVirtioDevicesIsUnderstoodAndGivenBack()
     {
         using var iasl = new Iasl();
         Dictionary<string, byte[]> tables = Enumerable.Range(0, 33).ToDictionary(static n => $"D{n}", static n => PlatformTables.Build(1, n).Tables["DSDT"]);
@@ -51,7 +51,7 @@ public sealed class PlatformOracleTests
     }
 
     [OracleFact]
-    public void InterpreterFindsEveryDeviceAndItsResources()
+    public void G3_InterpreterFindsEveryDeviceAndItsResources()
     {
         using var iasl = new Iasl();
         iasl.Write("dsdt.aml", PlatformTables.Build(2, 32).Tables["DSDT"]);

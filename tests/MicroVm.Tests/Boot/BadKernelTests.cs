@@ -77,7 +77,7 @@ public sealed class BadKernelTests(BootFixture fixture) : IClassFixture<BootFixt
 
     [Theory]
     [MemberData(nameof(Bad), DisableDiscoveryEnumeration = true)]
-    public void IsRefusedByName(string field, byte[] image)
+    public void G1_IsRefusedByName(string field, byte[] image)
     {
         var clock = Stopwatch.StartNew();
         fixture.Refused(image, field);
@@ -121,7 +121,7 @@ public sealed class BadKernelTests(BootFixture fixture) : IClassFixture<BootFixt
     [InlineData("with\0nul", "No such file")]
     [InlineData("/", "a directory")]
     [InlineData("/dev/null", "a character device")]
-    public void WhatIsNoFileIsRefused(string path, string problem)
+    public void G1_WhatIsNoFileIsRefused(string path, string problem)
     {
         var e = Assert.Throws<MicroVmException>(() => fixture.LoadFile(path));
         Assert.Equal(FailureKind.Image, e.Kind);
@@ -129,7 +129,7 @@ public sealed class BadKernelTests(BootFixture fixture) : IClassFixture<BootFixt
     }
 
     [Fact]
-    public void AFifoDoesNotHang()
+    public void G1_AFifoDoesNotHang()
     {
         string path = Path.Combine(fixture.Folder, "fifo");
         using (Process make = Process.Start("mkfifo", path)) make.WaitForExit();
@@ -140,7 +140,7 @@ public sealed class BadKernelTests(BootFixture fixture) : IClassFixture<BootFixt
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
-    public void ASparseGiantIsRefusedAtOnce(bool header)
+    public void G1_ASparseGiantIsRefusedAtOnce(bool header)
     {
         string path = fixture.Write(header ? Packed[..1024] : [], "giant");
         using (FileStream file = File.OpenWrite(path)) file.SetLength(8L << 30);

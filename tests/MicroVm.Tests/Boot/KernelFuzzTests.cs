@@ -11,7 +11,7 @@ public sealed class KernelFuzzTests(BootFixture fixture) : IClassFixture<BootFix
     private const int Cases = 10_000;
 
     [Fact]
-    public void DamagedKernelsAreLoadedOrRefused()
+    public void G1_DamagedKernelsAreLoadedOrRefused()
     {
         byte[][] seeds = Seeds();
         Random random = new(20_261_123);

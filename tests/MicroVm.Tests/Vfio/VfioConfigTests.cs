@@ -89,7 +89,7 @@ public sealed class VfioConfigTests : IDisposable
     [InlineData(2)]
     [InlineData(4)]
     [InlineData(8)]
-    public void Of_all_writes_only_the_declared_bits_reach_the_hardware(int width)
+    public void F3_of_all_writes_only_the_declared_bits_reach_the_hardware(int width)
     {
         using VfioFunction function = Make();
         byte[] before = [.. _device.Config];

@@ -73,8 +73,8 @@ public sealed class NetMultiQueueTests : IDisposable
     public void N4_number_of_pairs_that_cannot_be_is_refused(byte[] pairs)
     {
         NetGuest guest = Start();
-        Assert.Equal(VirtioNetAck.Error, NetControlTests.Command(guest, 4, 0, pairs));
-        Assert.Equal(VirtioNetAck.Error, NetControlTests.Command(guest, 4, 1, 1, 0));
+        Assert.Equal(VirtioNetAck.Error, NetGuest.Command(guest, 4, 0, pairs));
+        Assert.Equal(VirtioNetAck.Error, NetGuest.Command(guest, 4, 1, 1, 0));
         Assert.Equal(1, guest.Device.ActivePairs);
     }
 
@@ -83,7 +83,7 @@ public sealed class NetMultiQueueTests : IDisposable
     {
         NetGuest guest = Start(GuestDriver.AllFeatures & ~(ulong)VirtioNetFeatures.MultiQueue);
         Assert.Equal(2, guest.Control.Index);
-        Assert.Equal(VirtioNetAck.Ok, NetControlTests.Command(guest, 0, 0, 1));
+        Assert.Equal(VirtioNetAck.Ok, NetGuest.Command(guest, 0, 0, 1));
         Assert.Equal(VirtioNetAck.Error, SetPairs(guest, 2));
         Assert.True(Sends(guest, 0));
     }
@@ -117,7 +117,7 @@ public sealed class NetMultiQueueTests : IDisposable
         return _guest;
     }
 
-    private static VirtioNetAck? SetPairs(NetGuest guest, byte pairs) => NetControlTests.Command(guest, 4, 0, pairs, 0);
+    private static VirtioNetAck? SetPairs(NetGuest guest, byte pairs) => NetGuest.Command(guest, 4, 0, pairs, 0);
 
     private bool Sends(NetGuest guest, int pair)
     {
