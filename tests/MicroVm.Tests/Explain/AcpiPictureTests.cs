@@ -68,6 +68,27 @@ public sealed class AcpiPictureTests : IDisposable
     }
 
     [Fact]
+    public void A_table_of_nothing_but_small_objects_is_listed_in_part()
+    {
+        AcpiSource[] units = AcpiCatalog.Units();
+        byte[] head = Array.Find(units, static u => u.Template.AsSpan().StartsWith("DSDT"u8))!.Template;
+        byte[] small = units.Where(static u => u.Template.Length != 0).MinBy(static u => u.Template.Length)!.Template;
+        byte[] table = new byte[1 << 20];
+        head.CopyTo(table, 0);
+        for (int at = head.Length; at + small.Length <= table.Length; at += small.Length) small.CopyTo(table, at);
+        BitConverter.TryWriteBytes(table.AsSpan(4), table.Length);
+        Assert.True(_memory.TryWrite(0x20_0000, table));
+        Assert.True(_memory.TryRead(BootLayout.Acpi + 24, out ulong xsdt));
+        // The list has it as often as it can.
+        Assert.True(_memory.TryWrite(xsdt + 4, 36u + 32 * 8));
+        for (ulong i = 0; i < 32; i++) Assert.True(_memory.TryWrite(xsdt + 36 + i * 8, 0x20_0000ul));
+        List<Section> picture = Picture();
+        Assert.InRange(picture[2].Rows.Count, 10_000, 20_000);
+        Assert.Contains("too many to list", (string)picture[2].Rows[^1][3]!, StringComparison.Ordinal);
+        Assert.InRange(AcpiPicture.List(_memory).Sum(static t => t.Bytes.Length), 1 << 20, 2 << 20);
+    }
+
+    [Fact]
     public void Whatever_the_guest_writes_there_is_survived()
     {
         Random random = new(2);

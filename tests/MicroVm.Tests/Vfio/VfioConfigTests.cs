@@ -84,6 +84,27 @@ public sealed class VfioConfigTests : IDisposable
         Assert.Equal(0u, _page.Load<uint>(0x18));
     }
 
+    [Fact]
+    public void A_bar_of_64_bits_in_the_last_register_is_left_out()
+    {
+        _device.Set(0x24, 0x04);
+        _device.AddBar(5, 0x1000);
+        using VfioFunction function = Make();
+        Assert.Equal(0, Assert.Single(function.Bars).Index);
+        Assert.Equal(0u, _page.Load<uint>(0x24));
+    }
+
+    [Fact]
+    public void F3_the_power_state_is_written_and_what_is_reserved_beside_it_is_kept()
+    {
+        _device.Set(Power + 4, 0xf8, 0x81);
+        using VfioFunction function = Make();
+        Assert.Equal(IoStatus.Ok, function.Write(Power + 4, 2, 0x0003));
+        Assert.Equal(0x81fbu, _device.Dword(Power + 4) & 0xffff);
+        Assert.Equal(IoStatus.Ok, function.Write(Power + 4, 1, 0x00));
+        Assert.Equal(0x81f8u, _device.Dword(Power + 4) & 0xffff);
+    }
+
     [Theory]
     [InlineData(1)]
     [InlineData(2)]

@@ -40,6 +40,8 @@ internal static class VfioBars
             VfioRegion region = device.Region((uint)i);
             if ((register & (uint)PciBarBits.Io) != 0 || region.Length == 0) continue;
             bool is64 = (register & (uint)PciBarBits.Is64) != 0;
+            // Hardware that says so of its last register has no upper half there.
+            if (is64 && i + 1 == PciConst.Bars) continue;
             ulong size = BitOperations.RoundUpToPowerOf2(Math.Max(region.Length, Page));
             yield return new PciBar(i, size, is64, (register & (uint)PciBarBits.Prefetchable) != 0, [.. Regions(device, region, i, size, msix)]);
             if (is64) i++;

@@ -31,6 +31,10 @@ public sealed partial class VfioPowerCap : IPciCapability
 
     private partial ushort ReadControl() => (ushort)(_config.Read(_at + 4, 2) & (Bits.ControlStatusPowerState | Bits.ControlStatusNoSoftReset));
 
-    // The low byte only: power events, in the high one, are the host's.
-    private partial void WriteControl(ushort value) => _config.Write(_at + 4, 1, value & (uint)Bits.ControlStatusPowerState);
+    // The low byte only: power events, in the high one, are the host's. What is reserved there is kept (7.5.2.2).
+    private partial void WriteControl(ushort value)
+    {
+        const uint guests = Bits.ControlStatusPowerState;
+        _config.Write(_at + 4, 1, (_config.Read(_at + 4, 1) & ~guests) | (value & guests));
+    }
 }

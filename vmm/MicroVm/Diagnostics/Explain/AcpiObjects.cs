@@ -7,6 +7,9 @@ namespace MicroVm.Diagnostics.Explain;
 /// that were filled in, so that what is said is of the table that the guest has, and ends where somebody wrote over it.</summary>
 internal sealed class AcpiObjects
 {
+    // More than the largest machine has; a guest can write a table of nothing but the smallest unit.
+    private const int MaxRows = 16_384;
+
     private readonly Unit[] _units = Array.ConvertAll(AcpiCatalog.Units(), static s => new Unit(s));
 
     internal Section Rows { get; } = new("acpiObjects", "table", "offset", "object", "kind", "declaredAt", "values");
@@ -22,9 +25,10 @@ internal sealed class AcpiObjects
         {
             // One that begins as another ends there: the longest is meant.
             Unit? unit = at == 0 ? first.Matches(bytes, 0) ? first : null : Longest(bytes, at, first);
-            if (unit is null)
+            if (unit is null || Rows.Rows.Count >= MaxRows)
             {
-                Rows.Add(signature, at, "?", $"{bytes.Length - at} bytes that are not as declared", null, null);
+                string why = unit is null ? "not as declared" : "too many to list";
+                Rows.Add(signature, at, "?", $"{bytes.Length - at} bytes that are {why}", null, null);
                 return;
             }
             unit.AddTo(Rows, signature, bytes, at);

@@ -10,7 +10,8 @@ namespace MicroVm.Diagnostics.Explain;
 internal static class AcpiPicture
 {
     private const int MaxTables = 32, HeaderBytes = 36, LengthAt = 4, RevisionAt = 8, XsdtAt = 24, XDsdtAt = 140;
-    private const uint MaxTableBytes = 1 << 20;
+    // Of one table, and of all: a guest can point to one table many times.
+    private const uint MaxTableBytes = 1 << 20, MaxBytes = 2 << 20;
 
     internal static void Add(List<Section> picture, GuestMemory memory)
     {
@@ -40,7 +41,7 @@ internal static class AcpiPicture
         return [tables, objects.Rows];
     }
 
-    /// <summary>The tables that the guest finds from the root pointer, this one first; at most 32.</summary>
+    /// <summary>The tables that the guest finds from the root pointer, this one first; at most 32, and 2 MiB.</summary>
     internal static List<(string Signature, ulong Address, byte[] Bytes)> List(GuestMemory memory)
     {
         List<(string, ulong, byte[])> found = [];
@@ -62,6 +63,9 @@ internal static class AcpiPicture
     private static byte[]? Add(List<(string, ulong, byte[])> found, GuestMemory memory, ulong address)
     {
         if (!memory.TryRead(address + LengthAt, out uint length) || length is < HeaderBytes or > MaxTableBytes) return null;
+        long before = 0;
+        foreach ((_, _, byte[] other) in found) before += other.Length;
+        if (before + length > MaxBytes) return null;
         byte[] bytes = new byte[length];
         if (!TryCopy(memory, address, bytes)) return null;
         found.Add((Text(bytes.AsSpan(0, 4)), address, bytes));
