@@ -19,9 +19,7 @@ namespace MicroVm.Fuzz;
 /// <remarks>Guest memory lies between inaccessible pages: a byte read or written outside of it ends the process.</remarks>
 public sealed class QueueFuzz
 {
-    private const ulong Requests = 0x80_0000, RequestBytes = 0x1_0000, MemSize = 256UL << 20;
-
-    private static readonly ulong[] s_addresses = [0, 0xfff, Requests, GuestDriver.Ram - 1, GuestDriver.Ram, 0x10_0000, 0x18_0000, 0x1a_0000, 0xc000_0000, 0x1_0000_0000, ulong.MaxValue, ulong.MaxValue - 4095];
+    private const ulong Requests = HostileRings.Requests, MemSize = 256UL << 20;
 
     [Fact]
     public void Block()
@@ -30,7 +28,9 @@ public sealed class QueueFuzz
         try
         {
             File.WriteAllBytes(path, new byte[1 << 20]);
-            FuzzRun.Run("virtio-block", random => Live(random, Disk(random, path), 0, BlockHeader, new(Requests, 16, false), new(Requests + 512, 512, true), new(Requests + 64, 1, true)));
+            FuzzRun.Run("virtio-block", random => Live(
+                random, Disk(random, path), 0, HostileRings.BlockHeader,
+                new(Requests, 16, false), new(Requests + 512, 512, true), new(Requests + 64, 1, true)));
             Assert.Equal(1 << 20, new FileInfo(path).Length);
         }
         finally
@@ -122,8 +122,9 @@ public sealed class QueueFuzz
         string folder = Directory.CreateTempSubdirectory("microvm-fuzz").FullName;
         try
         {
-            FuzzRun.Run("virtio-vsock", random =>
-                Live(random, VirtioVsockDevice.Open(new VsockOptions(7, Path.Combine(folder, "v"))), VirtioVsock.TransmitQueue, VsockHeader, new Tests.Virtio.Buffer(Requests, 44, false)));
+            FuzzRun.Run("virtio-vsock", random => Live(
+                random, VirtioVsockDevice.Open(new VsockOptions(7, Path.Combine(folder, "v"))),
+                VirtioVsock.TransmitQueue, HostileRings.VsockHeader, new Tests.Virtio.Buffer(Requests, 44, false)));
         }
         finally
         {
@@ -147,38 +148,12 @@ public sealed class QueueFuzz
         for (int life = 0; life < 4; life++)
         {
             _ = guest.Start((uint)(1 << random.Next(0, 9)), (ulong)random.NextInt64() | (random.Next(2) == 0 ? GuestDriver.AllFeatures : (ulong)VirtioFeatures.Version1));
-            for (int step = 0; step < 60 && !guest.NeedsReset; step++) Step(random, guest, header);
+            for (int step = 0; step < 60 && !guest.NeedsReset; step++) HostileRings.Step(random, guest, header);
         }
         GuestQueue queueOf = guest.Start(64).Queues[queue];
         queueOf.Bytes(Requests, 1024).Clear();
         queueOf.DescribeChain(0, null, honest);
         Assert.True(queueOf.Transact(0) is not null, "an honest request was not answered");
-    }
-
-    private static void Step(Random random, GuestDriver guest, Action<Random, HostRange> header)
-    {
-        GuestQueue queue = guest.Queues[random.Next(guest.Queues.Count)];
-        random.NextBytes(queue.Bytes(Requests, 256));
-        header(random, queue.Ram.Slice(Requests, RequestBytes));
-        int count = random.Next(1, Math.Min(9, queue.Size + 1));
-        for (int i = 0; i < count; i++) Describe(random, queue, random.Next(10) == 0 ? random.Next(queue.Size) : i, i + 1 < count);
-        queue.Offer(random.Next(12) == 0 ? (ushort)random.Next() : (ushort)0);
-        if (random.Next(30) == 0) queue.Next += (ushort)random.Next();
-        queue.Publish();
-        if (random.Next(20) == 0) queue.Ram.StoreIndex(queue.Available, (ushort)random.Next(4));
-        queue.Kick();
-        if (random.Next(12) == 0) _ = guest.WriteAt((uint)random.Next(0x140), 1 << random.Next(4), (ulong)random.NextInt64() >> random.Next(64));
-        if (random.Next(4) == 0) Thread.SpinWait(random.Next(4000));
-    }
-
-    // Mostly a chain that could be: the first part is the request, the others are buffers near it.
-    private static void Describe(Random random, GuestQueue queue, int index, bool more)
-    {
-        ulong address = random.Next(12) == 0 ? s_addresses[random.Next(s_addresses.Length)] : index == 0 ? Requests : Requests + (ulong)random.Next((int)RequestBytes);
-        uint length = random.Next(12) == 0 ? (uint)random.NextInt64(1L << 32) >> random.Next(32) : index == 0 ? (uint)random.Next(1, 64) : (uint)random.Next(0, 5) * 512;
-        VirtqDescFlags flags = (more ? VirtqDescFlags.Next : 0) | (index != 0 && random.Next(2) == 0 ? VirtqDescFlags.Write : 0);
-        if (random.Next(25) == 0) flags = (VirtqDescFlags)random.Next(16);
-        queue.Describe(index, address, length, flags, random.Next(25) == 0 ? (ushort)random.Next() : (ushort)(index + 1));
     }
 
     // Pages of the free middle of memory, beside anything: an inflated ring would be the end of the life, not a finding.
@@ -188,14 +163,4 @@ public sealed class QueueFuzz
     }
 
     private static void Noise(Random random, HostRange request) { }
-
-    private static void BlockHeader(Random random, HostRange request) =>
-        request.Store(0, new VirtioBlockHeader { Type = (uint)random.Next(16), Sector = random.Next(6) == 0 ? (ulong)random.NextInt64() : (ulong)random.Next(2100) });
-
-    private static void VsockHeader(Random random, HostRange request) => request.Store(0, new VirtioVsockHeader
-    {
-        SourceCid = random.Next(16) == 0 ? (ulong)random.NextInt64() : 7, DestinationCid = random.Next(16) == 0 ? (ulong)random.NextInt64() : 2,
-        SourcePort = (uint)random.Next(3), DestinationPort = (uint)random.Next(3), Length = random.Next(4) == 0 ? (uint)random.Next() : (uint)random.Next(2048),
-        Type = (ushort)(random.Next(16) == 0 ? random.Next() : 1), Operation = (ushort)random.Next(10), Flags = (uint)random.Next(4), BufferSize = (uint)random.Next(), Forwarded = (uint)random.Next(),
-    });
 }

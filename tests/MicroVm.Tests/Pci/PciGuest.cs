@@ -11,24 +11,31 @@ using Xunit;
 
 namespace MicroVm.Tests.Pci;
 
-/// <summary>A machine's PCI part on a real KVM, and a guest without a CPU: its accesses go through the bus as a vCPU's do.</summary>
+/// <summary>A machine's PCI part on a real KVM, or on one that only keeps what it is told, and a guest without a CPU:
+/// its accesses go through the bus as a vCPU's do.</summary>
 internal sealed class PciGuest : IDisposable
 {
     internal const int Pins = 4, LinePin = 3;
 
     private readonly InterruptLine _line = new(LinePin);
 
-    private readonly KvmVm _vm;
+    private readonly KvmVm? _vm;
     private readonly GuestBus _bus;
 
-    internal PciGuest(int rootPorts = 0)
+    internal PciGuest(int rootPorts = 0, FakeKvm? fake = null)
     {
-        using (KvmSystem kvm = KvmSystem.Open()) _vm = kvm.CreateVm();
+        if (fake is null)
+        {
+            using KvmSystem kvm = KvmSystem.Open();
+            _vm = kvm.CreateVm();
+        }
+        IGuestSpace space = fake is null ? Vm : fake;
         Memory = GuestMemory.Allocate(64 << 20, MachineMap.LowMemory.End, MachineMap.HighMemory.Start);
-        foreach (MemoryRegion region in Memory.Regions) _vm.AddMemory(region.GuestAddress, region.Length, region.HostAddress);
-        Host = new PciHost(_vm, Mmio, rootPorts);
-        _vm.SplitIrqchip(Pins);
-        Router = new InterruptRouter(_vm, Pins);
+        foreach (MemoryRegion region in Memory.Regions)
+            space.AddMemory(region.GuestAddress, region.Length, region.HostAddress);
+        Host = new PciHost(space, Mmio, rootPorts);
+        _vm?.SplitIrqchip(Pins);
+        Router = new InterruptRouter(fake is null ? Vm : fake, Pins);
         Router.Attach(_line);
         IoApic = new IoApic(Router, Pins);
         Host.Line = new IntxLine(_line);
@@ -46,9 +53,9 @@ internal sealed class PciGuest : IDisposable
     /// <summary>Signals of the line that nobody took so far: its pin is masked here.</summary>
     internal ulong TakeLine() => _line.Event.Drain();
 
-    internal KvmVm Vm => _vm;
+    internal KvmVm Vm => _vm ?? throw new InvalidOperationException("no real KVM here");
 
-    internal uint SlotsEver => _vm.SlotsEver;
+    internal uint SlotsEver => Vm.SlotsEver;
 
     /// <summary>Plugs a virtio device in; at <paramref name="at"/>, or at the next place of bus 0.</summary>
     internal VirtioPciFunction Plug(VirtioDevice device, PciAddress? at = null)
@@ -83,7 +90,7 @@ internal sealed class PciGuest : IDisposable
     public void Dispose()
     {
         Host.Dispose();
-        _vm.Dispose();
+        _vm?.Dispose();
         _line.Dispose();
         Memory.Dispose();
     }

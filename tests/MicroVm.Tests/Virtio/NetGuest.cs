@@ -34,6 +34,8 @@ internal sealed class NetGuest : IDisposable
     internal VirtioNetDevice Device { get; }
     internal GuestDriver Driver { get; }
     internal GuestQueue Receive => Driver.Queues[VirtioNet.ReceiveQueue];
+    /// <summary>The host's end of the pair.</summary>
+    internal int HostEnd => _host;
     internal GuestQueue Transmit => Driver.Queues[VirtioNet.TransmitQueue];
     internal GuestQueue Control => Driver.Queues[(Driver.Features & (ulong)VirtioNetFeatures.MultiQueue) != 0 ? ^1 : VirtioNet.ControlQueue];
 

@@ -10,7 +10,8 @@ namespace MicroVm.Tests.Virtio;
 internal sealed class VsockGuest : IDisposable
 {
     internal const uint Cid = 7, Port = 1000;
-    private const ulong PacketAt = 0x80_0000, BufferAt = 0x100_0000, BufferSize = 0x1_0000;
+    internal const ulong PacketAt = 0x80_0000;
+    private const ulong BufferAt = 0x100_0000, BufferSize = 0x1_0000;
 
     private readonly string _folder = Directory.CreateTempSubdirectory("microvm-vsock").FullName;
     private int _buffers;
@@ -69,15 +70,24 @@ internal sealed class VsockGuest : IDisposable
     /// <summary>The next packet to the guest; its buffer is given again.</summary>
     internal (VirtioVsockHeader Header, byte[] Data) Next(int milliseconds = 5000)
     {
-        VirtqUsedElem used = default;
-        Assert.True(GuestDriver.Eventually(() => Receive.TryTakeUsed(out used), milliseconds), "no packet came");
+        (VirtioVsockHeader, byte[]) packet = default;
+        Assert.True(GuestDriver.Eventually(() => TryNext(out packet), milliseconds), "no packet came");
+        return packet;
+    }
+
+    /// <summary>The same, if there is one now.</summary>
+    internal bool TryNext(out (VirtioVsockHeader Header, byte[] Data) packet)
+    {
+        packet = default;
+        if (!Receive.TryTakeUsed(out VirtqUsedElem used)) return false;
         ulong at = BufferAt + used.Id * BufferSize;
         VirtioVsockHeader header = MemoryMarshal.Read<VirtioVsockHeader>(Receive.Bytes(at, 44));
         byte[] data = Receive.Bytes(at + 44, (int)used.Len - 44).ToArray();
         Assert.Equal(header.Length, (uint)data.Length);
         Give((ushort)used.Id);
         Receive.Kick();
-        return (header, data);
+        packet = (header, data);
+        return true;
     }
 
     internal VirtioVsockHeader Expect(VirtioVsockOperation operation)

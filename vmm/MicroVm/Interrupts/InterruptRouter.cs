@@ -10,7 +10,7 @@ namespace MicroVm.Interrupts;
 internal sealed class InterruptRouter
 {
     private readonly Lock _lock = new();
-    private readonly KvmVm _vm;
+    private readonly IInterruptRoutes _vm;
     private readonly RouteTable _table = new();
     private readonly Stack<uint> _free = new();
     private Route[] _routes;
@@ -19,7 +19,7 @@ internal sealed class InterruptRouter
 
     /// <param name="vm">Takes the routes.</param>
     /// <param name="pins">GSIs of the I/O APIC, from 0.</param>
-    internal InterruptRouter(KvmVm vm, int pins)
+    internal InterruptRouter(IInterruptRoutes vm, int pins)
     {
         _vm = vm;
         _routes = new Route[pins];

@@ -9,7 +9,7 @@ namespace MicroVm.Kvm;
 internal readonly record struct MemorySlot(uint Number, ulong GuestAddress, ulong Length, nint HostAddress, bool ReadOnly);
 
 /// <summary>One virtual machine in KVM. The order of calls matters for start-up: memory slots, then <see cref="SplitIrqchip"/>, then vCPUs, then irqfds and ioeventfds (docs/decisions/0001).</summary>
-internal sealed unsafe class KvmVm(int fd, int runSize) : IDisposable
+internal sealed unsafe class KvmVm(int fd, int runSize) : IGuestSpace, IInterruptRoutes, IDisposable
 {
     private readonly Lock _slots = new();
     private readonly Stack<uint> _freeSlots = new();
@@ -31,7 +31,7 @@ internal sealed unsafe class KvmVm(int fd, int runSize) : IDisposable
 
     /// <summary>Gives the guest memory: <paramref name="length"/> bytes at <paramref name="guestAddress"/>. Read-only memory exits on writes.</summary>
     /// <returns>The slot, for <see cref="RemoveMemory"/>.</returns>
-    internal uint AddMemory(ulong guestAddress, ulong length, nint hostAddress, bool readOnly = false)
+    public uint AddMemory(ulong guestAddress, ulong length, nint hostAddress, bool readOnly = false)
     {
         uint slot;
         lock (_slots) slot = _freeSlots.TryPop(out uint free) ? free : _nextSlot++;
@@ -49,7 +49,7 @@ internal sealed unsafe class KvmVm(int fd, int runSize) : IDisposable
     }
 
     /// <summary>Takes memory away again. vCPUs that run see it gone when this returns.</summary>
-    internal void RemoveMemory(uint slot)
+    public void RemoveMemory(uint slot)
     {
         KvmAbi.UserMemoryRegion region = new() { Slot = slot };
         Check(Libc.ioctl(fd, KvmAbi.SetUserMemoryRegion, &region), "cannot take memory from the guest", "KVM_SET_USER_MEMORY_REGION");
@@ -80,23 +80,26 @@ internal sealed unsafe class KvmVm(int fd, int runSize) : IDisposable
     }
 
     /// <summary>Replaces the whole table of interrupt routes; costs a grace period, so batch.</summary>
-    internal void SetRoutes(RouteTable routes) => Check(Libc.ioctl(fd, KvmAbi.SetGsiRouting, routes.Address), "cannot route interrupts", "KVM_SET_GSI_ROUTING");
+    public void SetRoutes(RouteTable routes) =>
+        Check(Libc.ioctl(fd, KvmAbi.SetGsiRouting, routes.Address), "cannot route interrupts", "KVM_SET_GSI_ROUTING");
 
     /// <summary>Connects an event to a GSI: each signal becomes the message of that GSI's route. A signal that is already pending is delivered at once.</summary>
-    internal void ConnectIrqFd(int eventFd, uint gsi) => IrqFd(eventFd, gsi, 0);
+    public void ConnectIrqFd(int eventFd, uint gsi) => IrqFd(eventFd, gsi, 0);
 
     /// <summary>Disconnects it again; later signals stay counted in the event.</summary>
-    internal void DisconnectIrqFd(int eventFd, uint gsi) => IrqFd(eventFd, gsi, KvmAbi.IrqFdDeassign);
+    public void DisconnectIrqFd(int eventFd, uint gsi) => IrqFd(eventFd, gsi, KvmAbi.IrqFdDeassign);
 
     /// <summary>Lets KVM turn a guest write into a signal of <paramref name="eventFd"/>.</summary>
     /// <param name="address">Guest physical address or port.</param>
     /// <param name="length">Width in bytes, or 0 for any (only without a match).</param>
     /// <param name="match">Only this value, or null for any.</param>
     /// <param name="eventFd">The event.</param>
-    internal void AddIoEventFd(ulong address, uint length, ulong? match, int eventFd) => IoEventFd(address, length, match, eventFd, 0);
+    public void AddIoEventFd(ulong address, uint length, ulong? match, int eventFd) =>
+        IoEventFd(address, length, match, eventFd, 0);
 
     /// <summary>Takes it back; the arguments are those of <see cref="AddIoEventFd"/>.</summary>
-    internal void RemoveIoEventFd(ulong address, uint length, ulong? match, int eventFd) => IoEventFd(address, length, match, eventFd, KvmAbi.IoEventFdDeassign);
+    public void RemoveIoEventFd(ulong address, uint length, ulong? match, int eventFd) =>
+        IoEventFd(address, length, match, eventFd, KvmAbi.IoEventFdDeassign);
 
     /// <summary>Tells KVM of an assigned device, by the file of its group or its own. Where the host's IOMMU cannot make DMA snoop the caches, the guest's memory types and WBINVD count from then on
     /// (Documentation/virt/kvm/devices/vfio.rst). KVM keeps the file open until <see cref="RemoveVfioFile"/>.</summary>

@@ -24,7 +24,7 @@ internal sealed class PciHost : IDisposable
     /// <param name="vm">The machine.</param>
     /// <param name="mmio">Where functions and their registers answer.</param>
     /// <param name="rootPorts">Root ports, 0 to <see cref="MaxRootPorts"/>.</param>
-    internal PciHost(KvmVm vm, AddressSpace mmio, int rootPorts)
+    internal PciHost(IGuestSpace vm, AddressSpace mmio, int rootPorts)
     {
         EcamArea ecam = new(rootPorts + 1);
         vm.AddMemory(MachineMap.Ecam.Start, ecam.Length, ecam.HostAddress, readOnly: true);

@@ -8,7 +8,7 @@ namespace MicroVm.Pci;
 /// <summary>The root complex: which functions there are, and where their BARs stand in the guest.</summary>
 /// <remarks>A BAR is decoded while its function's memory space is enabled, its address lies wholly in one of the host bridge's windows (which hold nothing else: no RAM, no ECAM, no APIC)
 /// and in those of the root port above, and no other BAR is there. Otherwise it is nowhere, and nothing else changes. Its registers, memory slots and doorbells move together.</remarks>
-internal sealed class PciRoot(AddressSpace mmio, KvmVm vm, EcamArea ecam) : IDisposable
+internal sealed class PciRoot(AddressSpace mmio, IGuestSpace vm, EcamArea ecam) : IDisposable
 {
     private readonly Lock _lock = new();
     private readonly List<PciFunction> _functions = [];
