@@ -114,6 +114,44 @@ public sealed class ControlTests : IDisposable
         silent.ForEach(static s => s.Dispose());
     }
 
+    // A disk of eight queues takes nine descriptors, and stays in its slot, as this guest does not answer.
+    [KvmFact]
+    public void R2_devices_are_added_until_no_descriptor_is_left_and_the_machine_runs_on()
+    {
+        string socket = At("s"), disk = At("disk");
+        File.WriteAllBytes(disk, new byte[1 << 20]);
+        int limit = 16;
+        while (StartLimited(limit, socket) is null) Assert.InRange(limit += 16, 16, 512);
+        Assert.Equal(0, Cli.Run("ctl", socket, "stop").Code);
+        Assert.True(_started[^1].WaitForExit(10_000));
+        Process machine = StartLimited(limit + 32, socket)!; // enough left for the control socket
+        int added = 0;
+        Ran ran = Add(added);
+        while (ran.Error.Contains("the guest has not answered", StringComparison.Ordinal) && added < 16) ran = Add(++added);
+        Assert.InRange(added, 0, 15);
+        Assert.Equal(125, ran.Code);
+        Assert.Contains("ulimit -n", ran.ErrorLine(), StringComparison.Ordinal);
+        Assert.Equal(added, JsonNode.Parse(Cli.Run("ctl", socket, "list", "--json").Out)!.AsArray().Count(static d => d!["kind"]!.GetValue<string>() == "virtio-block"));
+        Assert.Equal(0, Cli.Run("ctl", socket, "stop").Code);
+        Assert.True(machine.WaitForExit(10_000));
+        Assert.Equal((125, "microvm: stopped over the control socket\n"), (machine.ExitCode, machine.StandardError.ReadToEnd()));
+
+        Ran Add(int n) => Cli.Run("ctl", socket, "add", "--disk", $"path={disk},ro,queues=8,id=d{n}", "--wait", "0.1");
+    }
+
+    // Null where there are too few descriptors to start.
+    private Process? StartLimited(int limit, string socket)
+    {
+        string[] args = ["run", "--kernel", Guests.Path("halt.elf"), "--memory", "4M", "--serial", "none", "--pci-ports", "16", "--api-socket", socket];
+        Process process = Process.Start(new ProcessStartInfo("/bin/sh", ["-c", $"ulimit -n {limit}; exec \"$0\" \"$@\"", Cli.Program, .. args]) { RedirectStandardError = true })!;
+        _started.Add(process);
+        Assert.True(SpinWait.SpinUntil(() => process.HasExited || Answers(socket), 20_000));
+        if (!process.HasExited) return process;
+        Assert.Contains("ulimit -n", new Ran(process.ExitCode, "", process.StandardError.ReadToEnd()).ErrorLine(), StringComparison.Ordinal);
+        Assert.Equal(125, process.ExitCode);
+        return null;
+    }
+
     [KvmFact]
     public void A2_a_path_that_is_taken_is_refused_and_left_alone()
     {

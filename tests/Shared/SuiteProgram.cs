@@ -1,2 +1,4 @@
-// The entry point of a suite that also runs in the lab, see Suite.
-return MicroVm.Tests.Shared.Suite.Run(args);
+using MicroVm.Tests.Shared;
+
+// The entry point of a suite: a part of a test in a process of its own, or the whole suite where there is no SDK.
+return args is [Child.Word, .. string[] part] ? Child.Enter(part) : Suite.Run(args);

@@ -14,6 +14,23 @@ public sealed class EventFd : IDisposable
         if (Fd < 0) throw MicroVmException.Host("cannot make an event", Libc.Describe(Libc.Errno), "Raise the limit of open files (ulimit -n)");
     }
 
+    /// <summary>Makes several, or none.</summary>
+    /// <exception cref="MicroVmException">The host has not as many file descriptors left.</exception>
+    internal static EventFd[] Several(int count)
+    {
+        EventFd[] made = new EventFd[count];
+        try
+        {
+            for (int i = 0; i < count; i++) made[i] = new EventFd();
+            return made;
+        }
+        catch
+        {
+            foreach (EventFd? one in made) one?.Dispose();
+            throw;
+        }
+    }
+
     /// <summary>The file descriptor, valid until disposal.</summary>
     public int Fd { get; private set; }
 

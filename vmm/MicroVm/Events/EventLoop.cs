@@ -31,7 +31,12 @@ public sealed class EventLoop : IDisposable
     {
         _name = name;
         _epoll = Libc.epoll_create1(Libc.EPOLL_CLOEXEC);
-        if (_epoll < 0) throw MicroVmException.Host("cannot make an event loop", Libc.Describe(Libc.Errno), "Raise the limit of open files (ulimit -n)");
+        if (_epoll < 0)
+        {
+            string why = Libc.Describe(Libc.Errno);
+            _wake.Dispose();
+            throw MicroVmException.Host("cannot make an event loop", why, "Raise the limit of open files (ulimit -n)");
+        }
         Control(Libc.EPOLL_CTL_ADD, _wake.Fd, uint.MaxValue);
     }
 

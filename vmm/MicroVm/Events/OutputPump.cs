@@ -38,7 +38,7 @@ public sealed class OutputPump : IOutputSink, IDisposable
 
     private enum State { Idle, Gathering, Writing }
 
-    /// <summary>Makes a pump; its thread starts with the first byte.</summary>
+    /// <summary>Makes a pump; its thread starts with the first byte, and bytes for which the host gives none are dropped.</summary>
     /// <param name="fd">Where the bytes go; -1 throws them away.</param>
     /// <param name="name">Name of the thread.</param>
     /// <param name="capacity">Bytes of the ring, a power of two.</param>
@@ -67,7 +67,7 @@ public sealed class OutputPump : IOutputSink, IDisposable
         bool wake;
         lock (_lock)
         {
-            if (_gone || _stopping)
+            if (_gone || _stopping || !HasThread())
             {
                 _dropped += bytes.Length;
                 return;
@@ -76,7 +76,6 @@ public sealed class OutputPump : IOutputSink, IDisposable
             State wanted = bytes.Contains((byte)'\n') || _head - _tail >= ChunkSize ? State.Writing : State.Gathering;
             wake = wanted > _state;
             if (wake) _state = wanted;
-            _thread ??= HostThread.Start(Run, _name, StackSize);
         }
         if (wake) _wake.Signal();
     }
@@ -112,6 +111,20 @@ public sealed class OutputPump : IOutputSink, IDisposable
         _wake.Signal();
         // A thread that is stuck in a stopped terminal's write keeps the event; it is a background thread and ends with the process.
         if (_thread is null || _thread.Join(200)) _wake.Dispose();
+    }
+
+    // What writes may be a device, for which a host without threads is no reason to end.
+    private bool HasThread()
+    {
+        try
+        {
+            _thread ??= HostThread.Start(Run, _name, StackSize);
+            return true;
+        }
+        catch (MicroVmException)
+        {
+            return false;
+        }
     }
 
     private void Store(ReadOnlySpan<byte> bytes)

@@ -99,12 +99,14 @@ internal sealed class ConsoleSocket : IOutputSink, IInputSource, IDisposable
 
     private void Serve(int client)
     {
-        using OutputPump output = new(client, _name);
-        using InputPump? input = Sink is null ? null : new InputPump(client, Sink, _name + "-in", _gone.Signal);
-        _ = _gone.Drain();
-        lock (_lock) (_output, _input) = (output, input);
+        OutputPump? output = null;
+        InputPump? input = null;
         try
         {
+            output = new OutputPump(client, _name);
+            input = Sink is null ? null : new InputPump(client, Sink, _name + "-in", _gone.Signal);
+            _ = _gone.Drain();
+            lock (_lock) (_output, _input) = (output, input);
             input?.Start();
             Opened?.Invoke(true);
             HostIo.WaitEither(_gone.Fd, Libc.EPOLLIN, _stop.Fd, Libc.EPOLLIN, out _, out bool stopped);
@@ -114,12 +116,14 @@ internal sealed class ConsoleSocket : IOutputSink, IInputSource, IDisposable
         }
         catch (MicroVmException)
         {
-            // The host gives no thread: the client is sent away.
+            // The host gives no thread, or no descriptor: the client is sent away.
         }
         lock (_lock)
         {
             (_output, _input) = (null, null);
-            _dropped += output.Dropped;
+            _dropped += output?.Dropped ?? 0;
         }
+        input?.Dispose();
+        output?.Dispose();
     }
 }

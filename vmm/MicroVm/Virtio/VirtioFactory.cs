@@ -50,7 +50,8 @@ internal sealed class VirtioFactory(Lazy<EventLoop> loop, OutputPump log, int cp
     {
         if (disk.Queues is < 1 or > DiskOptions.MaxQueues) throw MicroVmException.Usage("a disk with an impossible number of queues", $"{disk.Path}: {disk.Queues}", $"Give 1 to {DiskOptions.MaxQueues}");
         if (disk.Engine == DiskEngine.IoUring && IoUring.WhyNot() is var error and not 0)
-            throw MicroVmException.Host("the host gives no io_uring", Libc.Describe(error), "Leave aio=io_uring away, or allow it (sysctl kernel.io_uring_disabled, seccomp)");
+            throw MicroVmException.Host("the host gives no io_uring", Libc.Describe(error), error is Libc.EMFILE or Libc.ENFILE
+                ? "Raise the limit of open files (ulimit -n)" : "Leave aio=io_uring away, or allow it (sysctl kernel.io_uring_disabled, seccomp)");
         FileBackend backend = FileBackend.Open(disk.Path, disk.ReadOnly, disk.Serial);
         if (backend.IgnoredBytes != 0) log.Write(Encoding.UTF8.GetBytes($"microvm: note: the last {backend.IgnoredBytes} bytes of {disk.Path} are no whole block, and the guest does not see them\n"));
         return backend;

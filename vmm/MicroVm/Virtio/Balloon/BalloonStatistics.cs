@@ -33,7 +33,16 @@ internal sealed class BalloonStatistics : IEventHandler, IDisposable
     {
         _loop = loop;
         _interval = seconds * 1_000_000_000L;
-        if (seconds != 0) _timer = new HostTimer();
+        if (seconds == 0) return;
+        try
+        {
+            _timer = new HostTimer();
+        }
+        catch
+        {
+            _ask.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Serves a queue until <see cref="Stop"/>.</summary>

@@ -24,7 +24,15 @@ public sealed class VirtioBalloonDevice : VirtioDevice
         : base("virtio-balloon", VirtioBalloon.DeviceId, Offer(options), VirtioBalloon.QueueSizes, config)
     {
         _config = config;
-        _statistics = new BalloonStatistics(_loop, options.StatisticsSeconds);
+        try
+        {
+            _statistics = new BalloonStatistics(_loop, options.StatisticsSeconds);
+        }
+        catch
+        {
+            _loop.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Bytes that the guest should give up.</summary>

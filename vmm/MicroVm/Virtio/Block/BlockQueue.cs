@@ -14,9 +14,9 @@ internal sealed class BlockQueue(EventLoop loop, Virtqueue queue, BlockDisk disk
 
     private readonly TransferVectors _vectors = new(queue.Setup.Size, BlockDisk.Segments);
     private readonly BlockRequests _requests = new(queue.Setup.Size);
-    private readonly EventFd _completed = new();
-    private readonly HostTimer? _timer = disk.Limiter is null ? null : new HostTimer();
     private readonly ManualResetEventSlim _ended = new();
+    private EventFd? _completed;
+    private HostTimer? _timer;
     private BlockCommands? _commands;
     private IBlockEngine? _engine;
     private volatile bool _stopping;
@@ -24,8 +24,11 @@ internal sealed class BlockQueue(EventLoop loop, Virtqueue queue, BlockDisk disk
     private ulong _fileEnd;
 
     /// <summary>Begins to listen.</summary>
+    /// <exception cref="MicroVmException">The host has no file descriptors or no thread left; to be stopped then too.</exception>
     internal void Start()
     {
+        _completed = new EventFd();
+        if (disk.Limiter is not null) _timer = new HostTimer();
         if (_timer is not null) loop.Add(_timer.Fd, this, Time, edge: true);
         loop.Add(_completed.Fd, this, Done, edge: true);
         loop.Add(queue.Setup.Kick.Fd, this, Kick, edge: true);
@@ -42,11 +45,11 @@ internal sealed class BlockQueue(EventLoop loop, Virtqueue queue, BlockDisk disk
             _ended.Wait();
         }
         loop.Remove(queue.Setup.Kick.Fd);
-        loop.Remove(_completed.Fd);
+        if (_completed is not null) loop.Remove(_completed.Fd);
         if (_timer is not null) loop.Remove(_timer.Fd);
         _engine?.Dispose();
         _timer?.Dispose();
-        _completed.Dispose();
+        _completed?.Dispose();
         _vectors.Dispose();
         _ended.Dispose();
     }
@@ -55,7 +58,7 @@ internal sealed class BlockQueue(EventLoop loop, Virtqueue queue, BlockDisk disk
     {
         if (_ended.IsSet) return;
         // Here, for a ring belongs to the thread that made it.
-        IBlockEngine engine = _engine ??= disk.OpenEngine(_vectors, queue.Setup.Size, _completed);
+        IBlockEngine engine = _engine ??= disk.OpenEngine(_vectors, queue.Setup.Size, _completed!);
         _commands ??= new BlockCommands(disk.File, _vectors, features, disk.Config);
         if (token == Time) _throttled = false;
         if (!_stopping) Serve(engine);

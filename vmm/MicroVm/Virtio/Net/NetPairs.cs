@@ -63,6 +63,9 @@ internal sealed class NetPairs : IDisposable
     /// <summary>Serves the first pair, the control queue, and what else is quick.</summary>
     internal EventLoop Loop => LoopOf(0);
 
+    /// <summary>The same, if something was ever served: to stop needs no thread.</summary>
+    internal EventLoop? LoopIfMade => _loops[0];
+
     /// <summary>Of the features of a device those that the backend serves as well.</summary>
     internal ulong Restrict(ulong offered) => _vhost is null ? offered : _vhost[0].Restrict(offered);
 

@@ -6,9 +6,24 @@ namespace MicroVm.Virtio.Net;
 /// <summary>Wakes a pair whose frames wait for a limit, one for each direction.</summary>
 internal sealed class NetTimers : IDisposable
 {
-    internal HostTimer Receive { get; } = new();
+    /// <exception cref="MicroVmException">The host has no file descriptors left.</exception>
+    internal NetTimers()
+    {
+        Receive = new HostTimer();
+        try
+        {
+            Transmit = new HostTimer();
+        }
+        catch
+        {
+            Receive.Dispose();
+            throw;
+        }
+    }
 
-    internal HostTimer Transmit { get; } = new();
+    internal HostTimer Receive { get; }
+
+    internal HostTimer Transmit { get; }
 
     public void Dispose()
     {

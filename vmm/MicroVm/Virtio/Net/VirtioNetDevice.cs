@@ -85,7 +85,7 @@ public sealed class VirtioNetDevice : VirtioDevice, ILinkObserver
     /// <inheritdoc/>
     public override void Reset()
     {
-        _watch.Stop(_pairs.Loop);
+        if (_pairs.LoopIfMade is { } loop) _watch.Stop(loop);
         // First: it starts and stops pairs.
         _control?.Stop();
         _control = null;

@@ -33,7 +33,15 @@ internal sealed class VirtioPciFunction : PciFunction
         int queues = device.QueueSizes.Length;
         _msix = new MsixTable(queues + 1, router, _pages.Page(1));
         VirtioPciIsr isr = new();
-        _common = new VirtioPciCommon(block => new TransportCore(block, address.Devfn, device, memory, errors) { Behind = behind }, _msix, isr, line is not null, _pages.Page(0));
+        try
+        {
+            _common = new VirtioPciCommon(block => new TransportCore(block, address.Devfn, device, memory, errors) { Behind = behind }, _msix, isr, line is not null, _pages.Page(0));
+        }
+        catch
+        {
+            _pages.Dispose();
+            throw;
+        }
         VirtioPciNotify notify = new(_common.Core);
         MsixPba pba = new(_msix);
 

@@ -21,7 +21,19 @@ public sealed class VirtioPmemDevice : VirtioDevice, IPlacedDevice, IEventHandle
     /// <param name="options">The file.</param>
     /// <param name="warn">Hears once, on any thread, that a part of the file is gone.</param>
     /// <exception cref="MicroVmException">It cannot be used.</exception>
-    internal static VirtioPmemDevice Open(PmemOptions options, Action<string>? warn) => new(PmemFile.Open(options.Path, options.ReadOnly, warn));
+    internal static VirtioPmemDevice Open(PmemOptions options, Action<string>? warn)
+    {
+        PmemFile file = PmemFile.Open(options.Path, options.ReadOnly, warn);
+        try
+        {
+            return new VirtioPmemDevice(file);
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
+        }
+    }
 
     internal PmemFile File => _file;
 

@@ -28,8 +28,7 @@ internal sealed partial class TransportCore : IVirtioTransport, IDisposable
     internal TransportCore(ITransportRegisters registers, int slot, VirtioDevice device, GuestMemory memory, GuestErrors errors)
     {
         (_registers, _slot, _device, _memory, _errors) = (registers, slot, device, memory, errors);
-        _kicks = new EventFd[device.QueueSizes.Length];
-        for (int i = 0; i < _kicks.Length; i++) _kicks[i] = new EventFd();
+        _kicks = EventFd.Several(device.QueueSizes.Length);
     }
 
     internal VirtioDevice Device => _device;

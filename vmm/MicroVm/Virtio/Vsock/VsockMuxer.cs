@@ -52,6 +52,8 @@ internal sealed partial class VsockMuxer : IEventHandler
     public void OnReady(int token)
     {
         if (_stopping || _reported) return;
+        // There may be descriptors again; nobody tells when others give theirs back.
+        if (token != Listener) Deafen(false);
         if (token == TransmitKick) ServeGuest();
         else if (token == Listener) Accept();
         else if (token >= 0 && _table[token] is { State: not VsockState.Free } c) ServeHost(c);
