@@ -38,6 +38,10 @@ public class MicroVmException(FailureKind kind, string what, string where, strin
         ? Host(what, $"{where}: {Libc.Describe(errno)}", "Raise the limit of open files (ulimit -n)")
         : new(kind, what, $"{where}: {Libc.Describe(errno)}", remedy);
 
+    /// <summary>A descriptor that was given could not be duplicated: it is not open, or this process has no more of them.</summary>
+    internal static MicroVmException NotOpen(string key, int given, int errno, string remedy) => Refused(
+        FailureKind.Usage, errno is Libc.EMFILE or Libc.ENFILE ? "cannot duplicate the descriptor" : "not an open descriptor", $"{key}={given}", errno, remedy);
+
     internal static MicroVmException Host(string what, string where, string remedy) => new(FailureKind.Host, what, where, remedy);
 
     internal static MicroVmException Image(string what, string where, string remedy) => new(FailureKind.Image, what, where, remedy);

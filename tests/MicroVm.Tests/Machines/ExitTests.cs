@@ -5,6 +5,7 @@ using MicroVm.Diagnostics;
 using MicroVm.Interrupts;
 using MicroVm.Kvm;
 using MicroVm.Memory;
+using MicroVm.Snapshot;
 using Microsoft.Win32.SafeHandles;
 using Xunit;
 
@@ -186,6 +187,28 @@ public sealed class ExitTests : IDisposable
         Assert.Equal(2, _vcpu.Exits);
     }
 
+    // The half of row C3 that the vCPU itself sees to: one that is in a device of this process does not enter again.
+    [Fact]
+    public void C3_a_stop_that_comes_while_a_vCPU_is_in_a_device_is_seen_before_it_enters_again()
+    {
+        using Slow device = new();
+        _mmio.Add(0xd000_0000, device);
+        Exit((uint)KvmAbi.ExitReason.Mmio, 0xd000_0000);
+        Put(Union + 16, 4u);
+        Thread runs = new(() =>
+        {
+            _vcpu.Handle(0);
+            _vcpu.Run();
+        });
+        runs.Start();
+        Assert.True(device.Entered.Wait(TimeSpan.FromSeconds(20)));
+        _end.Set(new MachineResult(EndReason.Stopped, MachineResult.StoppedCode, "test", null));
+        device.Leave.Set();
+        Assert.True(runs.Join(TimeSpan.FromSeconds(20)));
+        Assert.Equal((EndReason.Stopped, 1L), (_end.Outcome.Reason, _vcpu.Exits));
+        Assert.Empty(_reports);
+    }
+
     private void Ended(string description, string reported)
     {
         Assert.True(_end.Requested);
@@ -227,6 +250,33 @@ public sealed class ExitTests : IDisposable
         {
             _reports.Add(why);
             return CrashReport.Write(vcpu, why, _memory, _trace, formatter);
+        }
+    }
+
+    private sealed class Slow : IRegisterBlock, IDisposable
+    {
+        internal ManualResetEventSlim Entered { get; } = new();
+        internal ManualResetEventSlim Leave { get; } = new();
+
+        public BlockInfo Info => VirtioMmio.Catalog;
+        public Lock Gate { get; } = new();
+
+        public IoStatus Read(uint offset, int width, out ulong value)
+        {
+            value = 0;
+            Entered.Set();
+            Leave.Wait();
+            return IoStatus.Ok;
+        }
+
+        public IoStatus Write(uint offset, int width, ulong value) => IoStatus.Ok;
+        public void Save(ref SnapshotWriter writer) { }
+        public void Load(ref SnapshotReader reader) { }
+
+        public void Dispose()
+        {
+            Entered.Dispose();
+            Leave.Dispose();
         }
     }
 

@@ -116,7 +116,7 @@ internal sealed unsafe class HostTap : INetEnd
     private static HostTap FromDescriptor(int given)
     {
         int fd = Libc.fcntl(given, Libc.F_DUPFD_CLOEXEC, Libc.FirstFreeDescriptor);
-        if (fd < 0) throw MicroVmException.Refused(FailureKind.Usage, "not an open descriptor", $"fd={given}", Libc.Errno, "Open the tap before this program is started and let it be inherited");
+        if (fd < 0) throw MicroVmException.NotOpen("fd", given, Libc.Errno, "Open the tap before this program is started and let it be inherited");
         _ = Libc.fcntl(fd, FcntlSetFlags, Libc.fcntl(fd, FcntlGetFlags, 0) | Libc.O_NONBLOCK);
         Request request = default;
         bool isTap = Libc.ioctl(fd, TunGetIff, &request) == 0;

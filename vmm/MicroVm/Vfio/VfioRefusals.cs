@@ -47,7 +47,7 @@ internal static class VfioRefusals
     }
 
     internal static MicroVmException NotOpen(string what, int fd, int error) =>
-        MicroVmException.Refused(FailureKind.Usage, "not an open descriptor", $"{what}={fd}", error, "Open it before this program is started and let it be inherited");
+        MicroVmException.NotOpen(what, fd, error, "Open it before this program is started and let it be inherited");
 
     internal static MicroVmException NoContainer(int error) => MicroVmException.Refused(FailureKind.Host, "cannot assign devices", VfioContainer.DevicePath, error, error switch
     {
