@@ -1,5 +1,6 @@
 # The lab itself: a real KVM, VFIO, an IOMMU, what was asked for, and the exit code of the command.
 # tier: full
+# seconds: 35
 # covers: tests/lab
 source "$(dirname "$0")/../case.sh"
 

@@ -1,5 +1,6 @@
 # Other kernels on either side, and what the guest's initramfs promises, with QEMU as the VMM.
 # tier: full
+# seconds: 25
 # covers: tests/lab
 source "$(dirname "$0")/../case.sh"
 

@@ -1,5 +1,6 @@
 # A stock Debian kernel reaches user space on 1, 2 and 8 processors, finds its devices, and has nothing to complain about.
 # tier: core
+# seconds: 70
 # covers: vmm/MicroVm/Boot vmm/MicroVm/Acpi vmm/MicroVm/Machine vmm/MicroVm/Kvm acpi.def devices.def vmm/MicroVm/Virtio/Mmio vmm/MicroVm/Virtio/Rng vmm/MicroVm/Virtio/Block
 source "$(dirname "$0")/../case.sh"
 need iasl:acpica-tools

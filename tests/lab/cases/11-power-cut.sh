@@ -1,5 +1,6 @@
 # A 64 MiB disk is written and synced, the VMM is killed, and a second boot reads what the first one wrote.
 # tier: core
+# seconds: 30
 # covers: vmm/MicroVm/Virtio/Block vmm/MicroVm/Machine
 source "$(dirname "$0")/../case.sh"
 

@@ -1,5 +1,6 @@
 # Exits to the VMM, counted by KVM itself: a figure without noise.
 # tier: core
+# seconds: 15
 # covers: vmm/MicroVm/Bus vmm/MicroVm/Kvm vmm/MicroVm/Interrupts vmm/MicroVm/Devices vmm/MicroVm/Virtio/Mmio vmm/MicroVm/Virtio/Queue vmm/MicroVm/Virtio/Transport devices.def generators
 source "$(dirname "$0")/../case.sh"
 

@@ -1,5 +1,6 @@
 # Other stock kernels of Debian's, with other compressions, boot with microvm as well.
 # tier: full
+# seconds: 70
 # covers: vmm/MicroVm/Boot vmm/MicroVm/Acpi acpi.def
 source "$(dirname "$0")/../case.sh"
 

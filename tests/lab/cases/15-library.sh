@@ -1,5 +1,6 @@
 # The library as another program has it: tests/Library.Sample, published with NativeAOT, boots two stock guests in one process.
 # tier: full
+# seconds: 30
 # covers: vmm/MicroVm/Machine vmm/MicroVm/Events tests/Library.Sample
 source "$(dirname "$0")/../case.sh"
 

@@ -1,5 +1,6 @@
 # The kernel inside Debian's bzImage as ELF: entered by its PVH note, and, with the note made unreadable, by Linux's 64-bit boot protocol.
 # tier: full
+# seconds: 30
 # covers: vmm/MicroVm/Boot
 source "$(dirname "$0")/../case.sh"
 

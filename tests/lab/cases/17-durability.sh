@@ -2,6 +2,7 @@
 # random moment loses nothing that was acknowledged: neither blocks nor, after its journal was replayed, files of ext4.
 # MICROVM_KILLS (6, half of them with ext4) kills, the moments from MICROVM_KILL_SEED.
 # tier: full
+# seconds: 75
 # covers: vmm/MicroVm/Virtio/Block
 # rows: B6 B7
 source "$(dirname "$0")/../case.sh"

@@ -1,5 +1,6 @@
 # Named ports of the virtio console, both ways, over mmio and PCI; the console on a socket; and a terminal whose size the guest follows.
 # tier: full
+# seconds: 45
 # covers: vmm/MicroVm/Virtio/Console vmm/MicroVm/Events
 source "$(dirname "$0")/../case.sh"
 need socat:socat

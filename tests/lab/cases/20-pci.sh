@@ -1,6 +1,7 @@
 # A stock Debian guest on PCI: eight virtio functions, on bus 0 and behind root ports; MSI-X, drivers bound and unbound, functions removed and
 # found again, a BAR moved; configuration space read without an exit.
 # tier: core
+# seconds: 60
 # covers: vmm/MicroVm/Pci vmm/MicroVm/Virtio/Pci vmm/MicroVm/Acpi acpi.def devices.def
 source "$(dirname "$0")/../case.sh"
 need iasl:acpica-tools

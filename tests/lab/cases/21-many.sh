@@ -1,5 +1,6 @@
 # Sixty virtio devices on one machine: more than bus 0 has devices, so that some share one as its functions.
 # tier: full
+# seconds: 15
 # covers: vmm/MicroVm/Pci vmm/MicroVm/Virtio/Pci
 source "$(dirname "$0")/../case.sh"
 

@@ -1,6 +1,7 @@
 # Every virtio device on PCI without messages (pci=nomsi): one level-triggered line for all, by irqfd, with its ends; two vCPUs, the line moved
 # between them under load; backends in this process and in the host's kernel; next to an assigned NVMe disk on the same line.
 # tier: full
+# seconds: 60
 # covers: vmm/MicroVm/Pci vmm/MicroVm/Virtio/Pci vmm/MicroVm/Interrupts vmm/MicroVm/Devices/IoApic vmm/MicroVm/Vfio
 source "$(dirname "$0")/../case.sh"
 

@@ -1,6 +1,7 @@
 # What no driver does, done to functions in use (rows P1, P3, P6, M1, M3, M4, F1, F4, F5): vectors masked and rewritten under load, BARs moved under
 # a reader, configuration space with every width, INTx switched off and on, a reset in the middle, a device that the host takes back.
 # tier: full
+# seconds: 60
 # covers: vmm/MicroVm/Pci vmm/MicroVm/Virtio/Pci vmm/MicroVm/Vfio vmm/MicroVm/Interrupts
 # rows: P1 P3 P6 M1 M3 M4 F1 F4 F5
 source "$(dirname "$0")/../case.sh"

@@ -1,6 +1,7 @@
 # A guest with an IOMMU of its own (virtio-iommu, VIOT): an assigned NVMe disk and virtio devices do verified I/O through its mappings, a device
 # without mappings reaches nothing, and all memory once its driver says so.
 # tier: full
+# seconds: 60
 # covers: vmm/MicroVm/Virtio/Iommu vmm/MicroVm/Vfio vmm/MicroVm/Acpi
 # rows: F2
 source "$(dirname "$0")/../case.sh"

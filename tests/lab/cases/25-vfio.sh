@@ -1,5 +1,6 @@
 # Assigned devices: an NVMe disk by MSI-X and by INTx, QEMU's edu device by MSI and DMA, what is contained and what is refused.
 # tier: core
+# seconds: 110
 # covers: vmm/MicroVm/Vfio vmm/MicroVm/Interrupts
 # rows: F2 F5
 source "$(dirname "$0")/../case.sh"

@@ -1,5 +1,6 @@
 # Other devices of QEMU's, assigned to a guest with their stock drivers: a line each. The generic kernel has the drivers.
 # tier: full
+# seconds: 70
 # covers: vmm/MicroVm/Vfio
 source "$(dirname "$0")/../case.sh"
 

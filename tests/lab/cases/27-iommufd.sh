@@ -1,5 +1,6 @@
 # Devices assigned through iommufd, each by its own file: an NVMe disk and QEMU's edu device, on Debian's 6.12 with what it leaves out (tests/lab/iommufd-kernel).
 # tier: full
+# seconds: 100
 # covers: vmm/MicroVm/Vfio vmm/MicroVm/Virtio/Iommu
 source "$(dirname "$0")/../case.sh"
 need gcc:gcc /usr/include/stdio.h:libc6-dev

@@ -1,5 +1,6 @@
 # The same two devices of the host for one guest after the other, each of which works with them and reboots (row F1): all find them as new, and nothing adds up on the host.
 # tier: full
+# seconds: 45
 # covers: vmm/MicroVm/Vfio
 # rows: F1
 source "$(dirname "$0")/../case.sh"

@@ -1,5 +1,6 @@
 # A stock guest on a tap, its frames moved by this process and by vhost-net: pings, files both ways with their sums, no exit for an interrupt.
 # tier: core
+# seconds: 35
 # covers: vmm/MicroVm/Virtio/Net vmm/MicroVm/Virtio/Vhost vmm/MicroVm/Virtio/Queue
 source "$(dirname "$0")/../case.sh"
 

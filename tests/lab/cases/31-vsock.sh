@@ -1,5 +1,6 @@
 # Sockets between guest and host, both ways, through sockets in the file system and through vhost-vsock: bytes arrive, ends are seen one by one.
 # tier: full
+# seconds: 20
 # covers: vmm/MicroVm/Virtio/Vsock vmm/MicroVm/Virtio/Vhost
 source "$(dirname "$0")/../case.sh"
 need socat:socat

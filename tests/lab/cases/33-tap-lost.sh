@@ -1,5 +1,6 @@
 # The tap is deleted while the guest uses it: the guest sees its link go, nothing spins, the machine goes on.
 # tier: full
+# seconds: 15
 # covers: vmm/MicroVm/Virtio/Net
 # rows: N3
 source "$(dirname "$0")/../case.sh"

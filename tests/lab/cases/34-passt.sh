@@ -1,5 +1,6 @@
 # A network without a tap and without rights: a stock guest gets an address by DHCP from passt and pulls a file from a server behind the host.
 # tier: full
+# seconds: 35
 # covers: vmm/MicroVm/Virtio/Net
 source "$(dirname "$0")/../case.sh"
 need passt:passt ip:iproute2

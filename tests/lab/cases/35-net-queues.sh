@@ -1,5 +1,6 @@
 # Two pairs of queues, in this process over mmio and in vhost-net over PCI: flows on both at once with their sums; the tap goes down and comes up, and the guest sees it.
 # tier: full
+# seconds: 55
 # covers: vmm/MicroVm/Virtio/Net vmm/MicroVm/Virtio/Vhost
 source "$(dirname "$0")/../case.sh"
 need ip:iproute2

@@ -1,6 +1,7 @@
 # Every queue of every kind of device busy on all processors while a disk changes its size (decision 0020): no exit for any
 # used-buffer interrupt over mmio, one at most for a configuration change, and none of those is lost.
 # tier: full
+# seconds: 115
 # covers: vmm/MicroVm/Virtio/Mmio vmm/MicroVm/Virtio/Pci vmm/MicroVm/Virtio/Queue vmm/MicroVm/Interrupts
 source "$(dirname "$0")/../case.sh"
 need ip:iproute2

@@ -1,6 +1,7 @@
 # A tap that was opened by who starts the machine, its frames moved here and by vhost-net: every offload switched on and off, with files both ways and their
 # sums each time; then the host floods a guest whose interface goes down and comes up again.
 # tier: full
+# seconds: 110
 # covers: vmm/MicroVm/Virtio/Net vmm/MicroVm/Virtio/Vhost
 # rows: N2
 source "$(dirname "$0")/../case.sh"

@@ -2,6 +2,7 @@
 # whoever asks, KVM alone deals with the storm, and the machine ends when it is told to. And a guest that takes the
 # level-triggered line of an assigned device and does not end it.
 # tier: full
+# seconds: 80
 # covers: vmm/MicroVm/Interrupts vmm/MicroVm/Devices/IoApic vmm/MicroVm/Kvm vmm/MicroVm/Machine
 # rows: I1 C1 C3
 source "$(dirname "$0")/../case.sh"

@@ -1,6 +1,7 @@
 # A host in trouble: a memory cgroup that is too small and one that is just enough (row R4); the monitor stopped by
 # SIGSTOP with traffic both ways, the host's clock set forward and back, a processor of the host taken away (row R7).
 # tier: full
+# seconds: 40
 # covers: vmm/MicroVm/Machine vmm/MicroVm/Memory vmm/MicroVm/Events vmm/MicroVm/Virtio/Vsock vmm/MicroVm.Cli
 # rows: R4 R7
 source "$(dirname "$0")/../case.sh"

@@ -1,5 +1,6 @@
 # A stock Debian guest controlled over its socket: asked, its power button pressed, stopped; and a client that misbehaves.
 # tier: full
+# seconds: 15
 # covers: vmm/MicroVm.Cli vmm/MicroVm/Machine
 # rows: A1 A2
 source "$(dirname "$0")/../case.sh"

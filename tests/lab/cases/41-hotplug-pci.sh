@@ -1,5 +1,6 @@
 # PCI functions in and out of a stock Debian guest that runs: each kind ten times, with data; under load; pulled; refused, unanswered and hostile.
 # tier: full
+# seconds: 70
 # covers: vmm/MicroVm/Hotplug vmm/MicroVm/Pci vmm/MicroVm/Devices/AcpiGed vmm/MicroVm/Devices/AcpiUnit acpi.def
 source "$(dirname "$0")/../case.sh"
 

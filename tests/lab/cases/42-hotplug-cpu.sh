@@ -1,5 +1,6 @@
 # CPUs in and out of a stock Debian guest that runs, ten times; refused ejects, wrong numbers, hostile registers.
 # tier: full
+# seconds: 70
 # covers: vmm/MicroVm/Hotplug vmm/MicroVm/Kvm vmm/MicroVm/Devices/AcpiGed vmm/MicroVm/Devices/AcpiUnit acpi.def
 source "$(dirname "$0")/../case.sh"
 

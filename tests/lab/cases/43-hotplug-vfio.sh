@@ -1,5 +1,6 @@
 # An NVMe disk of the host in and out of a stock Debian guest that runs, ten times; and the host that wants it back gets it, while the guest goes on.
 # tier: full
+# seconds: 25
 # covers: vmm/MicroVm/Hotplug vmm/MicroVm/Vfio
 source "$(dirname "$0")/../case.sh"
 

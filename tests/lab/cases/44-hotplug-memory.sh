@@ -1,5 +1,6 @@
 # DIMMs in and out of a stock Debian guest that runs: filled, moved by a virtio disk, vhost-net and an NVMe disk of the host; given back to the host; refused, hostile.
 # tier: full
+# seconds: 65
 # covers: vmm/MicroVm/Hotplug vmm/MicroVm/Memory vmm/MicroVm/Devices/AcpiMemory vmm/MicroVm/Virtio/Vhost acpi.def
 source "$(dirname "$0")/../case.sh"
 

@@ -1,5 +1,6 @@
 # microvm explain beside what the guest itself says: PCI functions and capabilities, interrupts and their vectors and counts, queues, ACPI tables, memory.
 # tier: core
+# seconds: 20
 # covers: vmm/MicroVm/Diagnostics vmm/MicroVm.Cli/Explain vmm/MicroVm.Cli/ExplainCommand.cs
 source "$(dirname "$0")/../case.sh"
 need lspci:pciutils

@@ -1,5 +1,6 @@
 # Both translations beside what others say: a guest's own symbol and page tables, KVM's memory, the lab's own page map, and the IOMMU.
 # tier: full
+# seconds: 25
 # covers: vmm/MicroVm/Diagnostics vmm/MicroVm/Vfio
 source "$(dirname "$0")/../case.sh"
 

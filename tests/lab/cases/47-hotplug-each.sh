@@ -1,6 +1,7 @@
 # One of each kind in and out of one stock Debian guest that runs: a virtio disk, an NVMe disk of the host, a CPU, a DIMM.
 # What each one does at length is in 41 to 44.
 # tier: core
+# seconds: 20
 # covers: vmm/MicroVm/Hotplug vmm/MicroVm/Pci vmm/MicroVm/Vfio vmm/MicroVm/Memory vmm/MicroVm/Devices/AcpiGed vmm/MicroVm/Devices/AcpiUnit vmm/MicroVm/Devices/AcpiMemory acpi.def devices.def
 source "$(dirname "$0")/../case.sh"
 

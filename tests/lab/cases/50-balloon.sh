@@ -1,5 +1,6 @@
 # A stock guest with a balloon, over virtio-mmio and over PCI: inflated, deflated, free pages reported; what it gives up comes back to the host (RSS of the process).
 # tier: full
+# seconds: 60
 # covers: vmm/MicroVm/Virtio/Balloon vmm/MicroVm/Memory
 source "$(dirname "$0")/../case.sh"
 

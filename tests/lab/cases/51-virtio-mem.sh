@@ -1,5 +1,6 @@
 # A stock guest with a virtio-mem device: grows and shrinks ten times, alone over virtio-mmio and beside vhost-net over PCI; what it gives back is the host's again.
 # tier: full
+# seconds: 50
 # covers: vmm/MicroVm/Virtio/Mem vmm/MicroVm/Memory vmm/MicroVm/Virtio/Vhost
 source "$(dirname "$0")/../case.sh"
 

@@ -1,5 +1,6 @@
 # A file as /dev/pmem0 of a stock guest: ext4 on it is written and found again in the file, read-only keeps it as it is, and a file cut short under the guest ends neither guest nor monitor.
 # tier: full
+# seconds: 35
 # covers: vmm/MicroVm/Virtio/Pmem vmm/MicroVm/Memory
 source "$(dirname "$0")/../case.sh"
 need mkfs.ext4:e2fsprogs

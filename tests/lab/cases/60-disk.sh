@@ -1,5 +1,6 @@
 # A stock guest's fio checks every block that it wrote, over several queues, on both transports and through both engines; what it discards is free again.
 # tier: full
+# seconds: 65
 # covers: vmm/MicroVm/Virtio/Block vmm/MicroVm/Virtio/Queue
 source "$(dirname "$0")/../case.sh"
 need fio:fio

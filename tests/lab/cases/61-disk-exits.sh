@@ -1,5 +1,6 @@
 # What an I/O of a disk costs, counted: exits to the VMM, system calls, memory and collections of the VMM.
 # tier: full
+# seconds: 70
 # covers: vmm/MicroVm/Virtio/Block vmm/MicroVm/Virtio/Queue
 source "$(dirname "$0")/../case.sh"
 need fio:fio

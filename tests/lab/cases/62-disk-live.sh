@@ -1,5 +1,6 @@
 # A disk that grows while the guest runs, one that is held to limits, and one that the host's kernel denies io_uring for.
 # tier: full
+# seconds: 45
 # covers: vmm/MicroVm/Virtio/Block
 source "$(dirname "$0")/../case.sh"
 need fio:fio strace:strace

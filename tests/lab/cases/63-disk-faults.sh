@@ -1,5 +1,6 @@
 # What goes wrong with an image in the host is an I/O error of that request in the guest, a line for the user, and nothing else.
 # tier: full
+# seconds: 45
 # covers: vmm/MicroVm/Virtio/Block
 # rows: B4 B5 B8
 source "$(dirname "$0")/../case.sh"

@@ -1,5 +1,6 @@
 # A folder of the host in a stock guest, over both transports, with Debian's virtiofsd: files made, renamed, linked and removed on one side are so on the other, and big ones are the same bytes.
 # tier: full
+# seconds: 55
 # covers: vmm/MicroVm/Virtio/VhostUser
 source "$(dirname "$0")/../case.sh"
 need /usr/lib/qemu/virtiofsd:qemu-system-common

@@ -1,5 +1,6 @@
 # A qcow2 image with a backing file as a stock guest's disk, served by Debian's qemu-storage-daemon: ext4 on it, data of the backing file, what is written in the image alone, a larger image while the guest runs.
 # tier: full
+# seconds: 30
 # covers: vmm/MicroVm/Virtio/VhostUser
 source "$(dirname "$0")/../case.sh"
 need /usr/bin/qemu-storage-daemon:qemu-system-common qemu-img:qemu-utils mkfs.ext4:e2fsprogs

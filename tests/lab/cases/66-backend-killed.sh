@@ -1,5 +1,6 @@
 # Backends killed (SIGKILL) under load and started again. A disk whose backend keeps no write cache goes on as if it had been slow: what was written is there. A shared folder's requests fail until it is mounted again. The machine never ends, and keeps no descriptor.
 # tier: full
+# seconds: 30
 # covers: vmm/MicroVm/Virtio/VhostUser
 # rows: R1
 source "$(dirname "$0")/../case.sh"

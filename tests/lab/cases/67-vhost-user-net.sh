@@ -1,5 +1,6 @@
 # A stock guest's interface behind a vhost-user backend (tests/lab/vhost-user-tap.c, which bridges to a tap), over both transports: pings, files both ways with their sums, the link while the backend is killed and started again.
 # tier: full
+# seconds: 20
 # covers: vmm/MicroVm/Virtio/VhostUser vmm/MicroVm/Virtio/Net
 source "$(dirname "$0")/../case.sh"
 need gcc:gcc

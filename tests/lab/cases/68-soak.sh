@@ -1,6 +1,7 @@
 # One guest under load of every kind for MICROVM_SOAK seconds (row R6): its disk, its network, its sockets, its console,
 # devices that come and go. Nothing of the monitor grows from the first third to the end.
 # tier: full
+# seconds: 25
 # covers: vmm/MicroVm/Memory vmm/MicroVm/Events
 # rows: R6
 source "$(dirname "$0")/../case.sh"
