@@ -24,6 +24,7 @@ public sealed class PciFuzz
         FuzzRun.Run("pci", random =>
         {
             using PciLife life = new(loop, random);
+            DecodeAll(life);
             for (int step = 0; step < Steps; step++)
             {
                 life.Step(new Random(random.Next()));
@@ -38,6 +39,17 @@ public sealed class PciFuzz
             foreach (PciFunction f in life.Functions) Size(life, f);
             Serve(life);
         }, reach: reach);
+    }
+
+    // Where they are put at first each has a place of its own.
+    private static void DecodeAll(PciLife life)
+    {
+        foreach (PciFunction f in life.Functions)
+        {
+            life.Guest.Command(f, On);
+            foreach (PciBar bar in f.Bars) Assert.NotNull(bar.Address);
+        }
+        PciChecks.Bars(life, null);
     }
 
     // As a guest does it: decoding off, ones, and what stays of them is the size.

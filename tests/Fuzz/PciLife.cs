@@ -18,9 +18,11 @@ internal sealed class PciLife : IDisposable
     internal const ulong Apic = 0xfee0_0000;
     /// <summary>Root ports.</summary>
     internal const int Ports = 2;
-    private const int Kinds = 3;
+    /// <summary>Kinds of functions: virtio of two, and hardware with a BAR of five sizes.</summary>
+    internal const int Kinds = 7;
     private const ulong HardwareTable = 0x2000, HardwarePending = 0x3000;
 
+    // Offsets of the registers that make a port's windows.
     private static readonly uint[] s_windows = [0x20, 0x24, 0x28, 0x2c];
 
     private readonly EventLoop _loop;
@@ -33,9 +35,7 @@ internal sealed class PciLife : IDisposable
         _windows = [.. Guest.Host.Ports.Select(p => Array.ConvertAll(s_windows, at => Guest.Slot(p.Address, at)))];
         Rng = (VirtioPciFunction)Plug(0);
         Home = Guest.Enable(Rng);
-        Guest.Command(Rng, 0);
-        _ = Plug(1);
-        _ = Plug(2);
+        for (int i = 0; i < 4; i++) _ = Plug(random.Next(Kinds));
         if (random.Next(2) == 0) HotPlug(1, random.Next(Kinds));
     }
 
@@ -83,7 +83,7 @@ internal sealed class PciLife : IDisposable
     internal void HotPlug(int port, int kind)
     {
         if (Guest.Host.Behind(port) is { } there) Guest.Host.Unplug(there);
-        else _ = Plug(kind % Kinds, port);
+        else _ = Plug(kind, port);
     }
 
     private PciFunction Plug(int kind, int port = 0)
@@ -92,13 +92,13 @@ internal sealed class PciLife : IDisposable
         if (kind == 0) return Guest.Plug(new VirtioRngDevice(_loop), address);
         if (kind == 1) return Guest.Plug(new VirtioConsoleDevice(_loop, (OutputPump?)null, (80, 25)), address);
         VfioFunction function = new(
-            address, Guest.Host.Page(address), "0000:00:09.0", Hardware(), Guest.Router, Guest.Host.Line, Guest.Errors);
+            address, Guest.Host.Page(address), "host", Hardware(kind - 2), Guest.Router, Guest.Host.Line, Guest.Errors);
         Guest.Host.Plug(function);
         return function;
     }
 
     // A BAR of 64 bits with an MSI-X table, a pin, and capabilities for MSI-X, MSI, power and PCI Express.
-    private static FakeVfioDevice Hardware()
+    private static FakeVfioDevice Hardware(int sizeShift)
     {
         FakeVfioDevice hardware = new();
         hardware.Set(0, 0x36, 0x1b, 0x10, 0x00, 0, 0, 0x10, 0, 2, 2, 8, 1);
@@ -111,7 +111,7 @@ internal sealed class PciLife : IDisposable
         hardware.Set(0x50, 0x05, 0x60, 0x80);
         hardware.Set(0x60, 0x01, 0x70, 0x03);
         hardware.Set(0x70, 0x10, 0x00, 0x02);
-        _ = hardware.AddBar(0, 0x4000);
+        _ = hardware.AddBar(0, 0x4000 << sizeShift);
         return hardware;
     }
 }

@@ -37,7 +37,7 @@ internal static class PciSteps
             case 13 or 14 or 15: UseBar(life, random, f); break;
             case 16: UseAnything(life, random); break;
             case 17: UseBridge(life, random); break;
-            case 18: life.HotPlug(random.Next(PciLife.Ports) + 1, random.Next(3)); break;
+            case 18: life.HotPlug(random.Next(PciLife.Ports) + 1, random.Next(PciLife.Kinds)); break;
             default: life.Guest.Host.Line!.Ended(random.Next(PciGuest.Pins)); break;
         }
     }

@@ -15,7 +15,8 @@ namespace MicroVm.Tests.Pci;
 /// its accesses go through the bus as a vCPU's do.</summary>
 internal sealed class PciGuest : IDisposable
 {
-    internal const int Pins = 4, LinePin = 3;
+    // With room for the pin of a virtio-mmio device beside it.
+    internal const int Pins = 8, LinePin = 3;
 
     private readonly InterruptLine _line = new(LinePin);
 

@@ -15,7 +15,9 @@ internal sealed class PciSpace(ulong start, ulong end)
     {
         ulong at = Align(start, alignment);
         int index = 0;
-        for (; index < _taken.Count && _taken[index].Start - at < size; index++) at = Align(Math.Max(at, _taken[index].End), alignment);
+        // Aligning may go over the next piece, which then begins before the place that is looked at.
+        for (; index < _taken.Count && !Before(at, size, _taken[index].Start); index++)
+            at = Align(Math.Max(at, _taken[index].End), alignment);
         if (at > end || size > end - at) throw MicroVmException.Usage("the PCI devices do not fit", $"{size >> 10} KiB of addresses wanted at 0x{start:x}", "Give the machine fewer devices");
         _taken.Insert(index, (at, at + size));
         return at;
@@ -23,6 +25,8 @@ internal sealed class PciSpace(ulong start, ulong end)
 
     /// <summary>Gives a piece back.</summary>
     internal void Give(ulong at) => _taken.RemoveAll(t => t.Start == at);
+
+    private static bool Before(ulong at, ulong size, ulong next) => at <= next && size <= next - at;
 
     private static ulong Align(ulong at, ulong alignment) => (at + alignment - 1) & ~(alignment - 1);
 }
