@@ -51,10 +51,13 @@ internal static class FuzzRun
             {
                 Assert.Fail($"{target}: MICROVM_FUZZ_SEED={seed} finds it again\n{e}");
             }
+            finally
+            {
+                _ = s_running.TryRemove(target, out _);
+            }
             seed++;
         }
         while (Elapsed() < Time / share || (reach is { IsAll: false } && Elapsed() < Time + Reach.Patience));
-        _ = s_running.TryRemove(target, out _);
         Say($"{target}: {seed - FirstSeed} lives in {Elapsed().TotalSeconds:f1} s{(reach is null ? "" : ": ")}{reach}");
         Assert.True(reach is null or { IsAll: true }, $"{target} does not reach all that it is for: {reach}");
 

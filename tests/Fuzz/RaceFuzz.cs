@@ -31,7 +31,8 @@ public sealed class RaceFuzz
             {
                 bool write = r.Next(2) == 0;
                 queue.Ram.Store(Requests, new VirtioBlockHeader { Type = write ? 1u : 0, Sector = (ulong)r.Next(128) });
-                return [new(Requests, 16, false), new(Place(r), 512u << r.Next(4), !write), new(Requests + 64, 1, true)];
+                Buffer data = new(Place(r), 512u << r.Next(4), !write);
+                return [new(Requests, 16, false), data, new(Requests + 64, 1, true)];
             });
             _ = guest.Driver.Start(16);
             byte[] sector = new byte[512];

@@ -11,7 +11,7 @@ namespace MicroVm.Fuzz;
 /// <param name="guest">Its driver.</param>
 /// <param name="reach">Counts what happened.</param>
 /// <param name="socket">The host's end, or -1 while nobody has accepted it.</param>
-/// <param name="hostPort">0 until the guest is told.</param>
+/// <param name="hostPort">Where the guest connects to; 0 for a stream that the host begins.</param>
 /// <param name="guestPort">Tells streams apart.</param>
 internal sealed class VsockStream(VsockGuest guest, Reach reach, int socket, uint hostPort, uint guestPort)
 {
@@ -22,18 +22,18 @@ internal sealed class VsockStream(VsockGuest guest, Reach reach, int socket, uin
     // What the guest keeps for the stream: less than a buffer of its queue holds, or more.
     private uint Room => 200 + guestPort % 7 * 900;
 
-    internal uint HostPort { get; set; } = hostPort;
-    internal uint GuestPort => guestPort;
+    /// <summary>0 until the guest is told.</summary>
+    internal uint HostPort { get; private set; } = hostPort;
 
     /// <summary>Response went one way or the other.</summary>
     internal bool Open { get; private set; }
+
+    /// <summary>Reset by one side or the other.</summary>
     internal bool Dead { get; private set; }
-    internal bool HasSocket => socket >= 0;
 
     internal void Accept(int fd) => socket = fd;
 
-    /// <summary>The guest's driver does one of the things that a driver may do, and rarely one that it may
-    /// not.</summary>
+    /// <summary>The guest's driver does one of the things that a driver may do, or one that it may not.</summary>
     internal void GuestActs(Random random)
     {
         if (!Open || Dead) return;
