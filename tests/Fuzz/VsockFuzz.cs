@@ -8,6 +8,7 @@ namespace MicroVm.Fuzz;
 /// <summary>A socket device whose connections open, in both directions: streams of a driver and a host that keep to the
 /// rules more or less, between packets that keep to none. What such streams carry is right whatever is sent beside
 /// them.</summary>
+/// <remarks>A seed brings back what the driver and the host do, not when the device's thread sees it.</remarks>
 public sealed class VsockFuzz
 {
     [Fact]
