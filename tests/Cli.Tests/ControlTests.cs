@@ -142,7 +142,7 @@ public sealed class ControlTests : IDisposable
     // Null where there are too few descriptors to start.
     private Process? StartLimited(int limit, string socket)
     {
-        string[] args = ["run", "--kernel", Guests.Path("halt.elf"), "--memory", "4M", "--serial", "none", "--pci-ports", "16", "--api-socket", socket];
+        string[] args = ["run", "--kernel", Guests.Path("halt"), "--memory", "4M", "--serial", "none", "--pci-ports", "16", "--api-socket", socket];
         Process process = Process.Start(new ProcessStartInfo("/bin/sh", ["-c", $"ulimit -n {limit}; exec \"$0\" \"$@\"", Cli.Program, .. args]) { RedirectStandardError = true })!;
         _started.Add(process);
         Assert.True(SpinWait.SpinUntil(() => process.HasExited || Answers(socket), 20_000));

@@ -36,12 +36,14 @@ export MICROVM_BIN=/repository/artifacts/microvm
 echo /tmp/core >/proc/sys/kernel/core_pattern
 for suite in $suites; do
     start=$(cut -d. -f1 /proc/uptime)
+    echo "@begin $suite"
     { /opt/dotnet/dotnet /repository/tests/suites/$suite.Tests.dll needs=kvm 2>&1; echo "@${suite}_code $?"; } | tee /tmp/result
     echo "@${suite}_seconds $(( $(cut -d. -f1 /proc/uptime) - start ))"
 done
 LAB
 for suite in "${suites[@]}"; do
     [[ $(value_of "${suite}_code") == [01] ]] || fail "$suite.Tests runs to its end in the lab" "exit code '$(value_of "${suite}_code")'"
+    grep -qaE "^(passed|FAILED): .*" <(sed -n "/^@begin $suite$/,/^@${suite}_code/p" "$out") || fail "$suite.Tests has tests that need KVM" "none ran"
     note "$suite.Tests: $(value_of "${suite}_seconds") s"
 done
 grep -aE '^(passed|FAILED|skipped): ' "$out" | sed 's/^FAILED: .*/&: see the log/'
