@@ -143,7 +143,7 @@ public sealed class ControlServerTests : IDisposable
         {
             using ControlClient client = _target.Connect();
             if (connections % 64 == 0) _other.Works();
-            // What fits into the socket behind the request is taken by nobody.
+            // What fits into the socket behind the request is not read.
             bool open = client.Send(block);
             RefusedWith($"more than {MaxRequest} bytes", client);
             Assert.Null(client.ReadLine());
@@ -173,7 +173,7 @@ public sealed class ControlServerTests : IDisposable
         clients.ForEach(static c => c.Dispose());
         Others();
         NoMoreDescriptors(descriptors);
-        Assert.True(SpinWait.SpinUntil(() => Threads("control-client") <= 1, 10_000), "a thread stays for nobody");
+        Assert.True(SpinWait.SpinUntil(() => Threads("control-client") <= 1, 10_000), "a thread stays without a client");
     }
 
     // One test for all that takes the time that a request may take.

@@ -6,7 +6,7 @@
 # covers: vmm/MicroVm/Virtio/Block
 # rows: B6 B7
 source "$(dirname "$0")/../case.sh"
-need strace:strace
+need strace:strace mke2fs:e2fsprogs
 if [[ ${MICROVM_EFFORT:-} == full ]]; then usual=20; else usual=6; fi
 kills=${MICROVM_KILLS:-$usual} seed=${MICROVM_KILL_SEED:-$RANDOM}
 note "MICROVM_KILL_SEED=$seed"

@@ -52,7 +52,7 @@ internal sealed unsafe class KvmVcpu : IDisposable
     }
 
     /// <summary>Tells the guest that it stood still, so that its watchdogs do not take the pause for a hang. Not while it runs.</summary>
-    /// <remarks>KVM_KVMCLOCK_CTRL; refused where the guest does not use kvmclock, which then has nobody to tell.</remarks>
+    /// <remarks>KVM_KVMCLOCK_CTRL; KVM refuses it where the guest does not use kvmclock; such a guest cannot be told.</remarks>
     internal void ReportPause() => _ = Libc.ioctl(_fd, KvmAbi.KvmClockControl, 0);
 
     /// <summary>Makes KVM find it by its APIC id: a vCPU that is made while others run. Not while it runs.</summary>
