@@ -127,11 +127,13 @@ public sealed class ControlTests : IDisposable
         Process machine = StartLimited(limit + 32, socket)!; // enough left for the control socket
         int added = 0;
         Ran ran = Add(added);
-        while (ran.Error.Contains("the guest has not answered", StringComparison.Ordinal) && added < 16) ran = Add(++added);
+        while (ran.Error.Contains("the guest has not answered", StringComparison.Ordinal) && added < 16)
+            ran = Add(++added);
         Assert.InRange(added, 0, 15);
         Assert.Equal(125, ran.Code);
         Assert.Contains("ulimit -n", ran.ErrorLine(), StringComparison.Ordinal);
-        Assert.Equal(added, JsonNode.Parse(Cli.Run("ctl", socket, "list", "--json").Out)!.AsArray().Count(static d => d!["kind"]!.GetValue<string>() == "virtio-block"));
+        JsonArray devices = JsonNode.Parse(Cli.Run("ctl", socket, "list", "--json").Out)!.AsArray();
+        Assert.Equal(added, devices.Count(static d => d!["kind"]!.GetValue<string>() == "virtio-block"));
         Assert.Equal(0, Cli.Run("ctl", socket, "stop").Code);
         Assert.True(machine.WaitForExit(10_000));
         Assert.Equal((125, "microvm: stopped over the control socket\n"), (machine.ExitCode, machine.StandardError.ReadToEnd()));
@@ -142,13 +144,18 @@ public sealed class ControlTests : IDisposable
     // Null where there are too few descriptors to start.
     private Process? StartLimited(int limit, string socket)
     {
-        string[] args = ["run", "--kernel", Guests.Path("halt"), "--memory", "4M", "--serial", "none", "--pci-ports", "16", "--api-socket", socket];
-        Process process = Process.Start(new ProcessStartInfo("/bin/sh", ["-c", $"ulimit -n {limit}; exec \"$0\" \"$@\"", Cli.Program, .. args]) { RedirectStandardError = true })!;
+        string[] args =
+        [
+            "-c", $"ulimit -n {limit}; exec \"$0\" \"$@\"", Cli.Program, "run", "--kernel", Guests.Path("halt"),
+            "--memory", "4M", "--serial", "none", "--pci-ports", "16", "--api-socket", socket,
+        ];
+        Process process = Process.Start(new ProcessStartInfo("/bin/sh", args) { RedirectStandardError = true })!;
         _started.Add(process);
         Assert.True(SpinWait.SpinUntil(() => process.HasExited || Answers(socket), 20_000));
         if (!process.HasExited) return process;
-        Assert.Contains("ulimit -n", new Ran(process.ExitCode, "", process.StandardError.ReadToEnd()).ErrorLine(), StringComparison.Ordinal);
-        Assert.Equal(125, process.ExitCode);
+        Ran ran = new(process.ExitCode, "", process.StandardError.ReadToEnd());
+        Assert.Contains("ulimit -n", ran.ErrorLine(), StringComparison.Ordinal);
+        Assert.Equal(125, ran.Code);
         return null;
     }
 

@@ -6,7 +6,7 @@ namespace MicroVm.Conformance.Tests;
 /// <summary>Each declared register of each block does what its line says.</summary>
 public sealed class RegisterTests
 {
-    // What a test is for. A register that it could say nothing about is no case of it, so that each case that is counted tests something.
+    // The registers that a test is for: it has no case for one of which it could say nothing.
     private static readonly Dictionary<string, Func<BlockInfo, RegisterInfo, bool>> s_wanted = new()
     {
         // What the device sets in a bank is not the definition's.
