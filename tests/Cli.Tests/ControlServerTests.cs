@@ -283,8 +283,9 @@ public sealed class ControlServerTests : IDisposable
         using (FileStream stream = File.Create(file)) stream.SetLength(4 << 20);
         RunSettings settings = new();
         Option<RunSettings> which = ArgumentParser.Find(RunOptions.All, option)!;
-        using EventLoop loop = new("test");
-        VirtioFactory factory = new(new Lazy<EventLoop>(loop), new OutputPump(-1, "none"), 1);
+        using EventLoop loop = new("test", ThreadOwner.Process);
+        VirtioFactory factory = new(new Lazy<EventLoop>(loop), new OutputPump(-1, "none"), new HostNotes(null), 1,
+            ThreadOwner.Process);
         MicroVmException e = Assert.ThrowsAny<MicroVmException>(() =>
         {
             string text = value.Replace("F", file, StringComparison.Ordinal);

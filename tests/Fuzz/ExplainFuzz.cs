@@ -87,7 +87,7 @@ public sealed class ExplainFuzz
     [Fact]
     public void Whole_machine()
     {
-        using EventLoop loop = new("fuzz");
+        using EventLoop loop = new("fuzz", ThreadOwner.Process);
         Reach reach = new("queues", "rings not in RAM", "vectors", "bars");
         FuzzRun.Run("explain: machine", random =>
         {

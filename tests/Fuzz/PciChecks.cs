@@ -148,6 +148,7 @@ internal static class PciChecks
         PciFunction f = life.Functions[random.Next(life.Functions.Length)];
         if (PciLife.TableOf(f) is not { } table || PciLife.TableAt(f) is not { } at) return;
         int v = random.Next(table.Count);
+        if (!table.TryTake(v)) throw new InvalidOperationException($"vector {v} is not to be had");
         table.Raise(v);
         uint gsi = table.Gsi(v)!.Value;
         int fd = life.Guest.Router.Look(gsi).Line!.Event.Fd;

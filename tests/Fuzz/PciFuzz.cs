@@ -18,7 +18,7 @@ public sealed class PciFuzz
     [Fact]
     public void P3_transport()
     {
-        using EventLoop loop = new("fuzz");
+        using EventLoop loop = new("fuzz", ThreadOwner.Process);
         Reach reach = new(
             "decoded", "moved", "hidden by another", "vectors connected", "vectors kept", "vectors delivered");
         FuzzRun.Run("pci", random =>

@@ -42,7 +42,7 @@ public sealed class QueueFuzz
     [Fact]
     public void Rng()
     {
-        using EventLoop loop = new("fuzz");
+        using EventLoop loop = new("fuzz", ThreadOwner.Process);
         FuzzRun.Run("virtio-rng", random => Live(random, new VirtioRngDevice(loop), 0, Noise, new Tests.Virtio.Buffer(Requests, 16, true)));
     }
 
@@ -92,7 +92,7 @@ public sealed class QueueFuzz
     [Fact]
     public void Console()
     {
-        using EventLoop loop = new("fuzz");
+        using EventLoop loop = new("fuzz", ThreadOwner.Process);
         FuzzRun.Run("virtio-console", random =>
         {
             using OutputPump nowhere = new(-1, "fuzz");

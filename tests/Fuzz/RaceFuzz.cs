@@ -121,7 +121,7 @@ public sealed class RaceFuzz
     public void Q11_rng_and_console()
     {
         Reach reach = new("used", "broken");
-        using EventLoop loop = new("fuzz");
+        using EventLoop loop = new("fuzz", ThreadOwner.Process);
         FuzzRun.Run("race: virtio-rng, virtio-console", random =>
         {
             using (GuestDriver rng = new(new VirtioRngDevice(loop)))

@@ -10,6 +10,7 @@ internal static class Program
     {
         Timeline.Mark("main");
         HostProcess.FillStandardDescriptors();
+        HostDescriptors.RaiseLimit();
         ExceptionHandling.SetUnhandledExceptionHandler(Failure.Die);
         try
         {

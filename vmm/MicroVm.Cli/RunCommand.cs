@@ -91,6 +91,10 @@ internal static class RunCommand
                 Output.Error(result.CrashReport ?? "");
                 Output.ErrorLine($"microvm: error: {result.Description}, see its console. Look for the first 'Kernel panic' line there.");
                 return result.ExitCode;
+            case EndReason.EmergencyRestart:
+                Output.Error(result.CrashReport ?? "");
+                Output.ErrorLine($"microvm: error: {result.Description}, see its console. Look for 'Kernel panic' there; sysrq-b and reboot=force do the same.");
+                return result.ExitCode;
             case EndReason.Crash when result.ExitCode == MachineResult.CrashedCode:
                 Output.Error(result.CrashReport ?? "");
                 Output.ErrorLine($"microvm: error: {result.Description}, as reported above. See what the guest did last there; '--trace all' shows more.");

@@ -135,7 +135,7 @@ public class RateLimiterTests
     public void Timer_wakes_a_loop_once()
     {
         using HostTimer timer = new();
-        using EventLoop loop = new("test");
+        using EventLoop loop = new("test", ThreadOwner.Process);
         Counter counter = new();
         loop.Add(timer.Fd, counter, edge: true);
         timer.Set(0);

@@ -1,4 +1,5 @@
 using MicroVm.Devices;
+using MicroVm.Diagnostics;
 using MicroVm.Events;
 using MicroVm.Hotplug;
 using MicroVm.Pci;
@@ -16,7 +17,7 @@ public sealed class SlotTests : IDisposable
     private static readonly TimeSpan s_long = TimeSpan.FromSeconds(20), s_short = TimeSpan.FromMilliseconds(50);
 
     private readonly PciGuest _guest = new(rootPorts: 2);
-    private readonly EventLoop _loop = new("test");
+    private readonly EventLoop _loop = new("test", ThreadOwner.Process);
     private readonly HotplugUnits _all;
     private readonly PciSlots _slots;
     private readonly Thread _answers;
@@ -27,7 +28,8 @@ public sealed class SlotTests : IDisposable
     {
         _all = new HotplugUnits(_guest.Mmio, _guest.Errors);
         VfioAssignment vfio = new(_loop, _guest.Vm, _guest.Memory, _guest.Router, _guest.Errors, false, static _ => { }, static _ => { });
-        _slots = new PciSlots(_all, _guest.Host, new VirtioFactory(new Lazy<EventLoop>(_loop), new OutputPump(-1, "none"), cpus: 2), vfio, _guest.Memory, _guest.Router);
+        VirtioFactory factory = new(new Lazy<EventLoop>(_loop), new OutputPump(-1, "none"), new HostNotes(null), cpus: 2, ThreadOwner.Process);
+        _slots = new PciSlots(_all, _guest.Host, factory, vfio, _guest.Memory, _guest.Router);
         _answers = new Thread(Answer) { IsBackground = true };
         _answers.Start();
     }

@@ -6,6 +6,7 @@ using MicroVm.Interrupts;
 using MicroVm.Kvm;
 using MicroVm.Memory;
 using MicroVm.Snapshot;
+using MicroVm.Tests.Pci;
 using Microsoft.Win32.SafeHandles;
 using Xunit;
 
@@ -26,10 +27,20 @@ public sealed class ExitTests : IDisposable
     private readonly Vcpu _vcpu;
     private readonly List<string> _reports = [];
 
-    public ExitTests()
+    private readonly IoApic _ioApic = new(new InterruptRouter(new FakeKvm(), 2), 2);
+    private readonly bool _isLinux;
+
+    public ExitTests() : this(isLinux: false)
     {
+    }
+
+    private ExitTests(bool isLinux)
+    {
+        _isLinux = isLinux;
         _page = MakePage();
         _ports.Add(MachineMap.Exit.Base, new ExitPort(_end));
+        _ports.Add(MachineMap.Sleep.Base, new AcpiSleep(_end));
+        _ports.Add(MachineMap.Keyboard.Base, new KeyboardReset(_end));
         _vcpu = MakeVcpu(0);
     }
 
@@ -178,13 +189,72 @@ public sealed class ExitTests : IDisposable
         Put(Union + 16, 4u);
         _vcpu.Handle(0);
         Assert.Equal(uint.MaxValue, Get<uint>(Union + 8)); // nothing is there
-        // Out, one byte, once.
-        Exit((uint)KvmAbi.ExitReason.Io, 1 | 1u << 8 | (ulong)MachineMap.Exit.Base << 16 | 1ul << 32);
-        Put(Union + 8, (ulong)Data);
-        Put(Data, (byte)42);
+        Out(MachineMap.Exit.Base, 42);
         _vcpu.Handle(0);
         Assert.Equal((EndReason.GuestExit, 42), (_end.Outcome.Reason, _end.Outcome.ExitCode));
         Assert.Equal(2, _vcpu.Exits);
+    }
+
+    public enum Pins { NeverUsed, InUse, ShutDown }
+
+    // A restart that was meant, and one after a panic, which nothing else tells apart.
+    [Theory]
+    [InlineData(true, Pins.NeverUsed, EndReason.EmergencyRestart, EndReason.Crash)]
+    [InlineData(true, Pins.InUse, EndReason.EmergencyRestart, EndReason.Crash)]
+    [InlineData(true, Pins.ShutDown, EndReason.Reset, EndReason.Reset)]
+    [InlineData(false, Pins.NeverUsed, EndReason.Reset, EndReason.Crash)]
+    [InlineData(false, Pins.InUse, EndReason.Reset, EndReason.Crash)]
+    [InlineData(false, Pins.ShutDown, EndReason.Reset, EndReason.Crash)]
+    public void A_restart_is_told_from_a_panic_s_by_the_interrupt_controller(
+        bool isLinux, Pins pins, EndReason reset, EndReason tripleFault)
+    {
+        Action<ExitTests>[] resets =
+        [
+            static t => t.Out(MachineMap.Sleep.Base + 2, AcpiSleepConst.ResetValue),
+            static t => t.Out(MachineMap.Keyboard.Base, KeyboardResetConst.PulseReset),
+        ];
+        foreach (Action<ExitTests> ask in resets) End(ask, reset);
+        End(static t => t.Exit((uint)KvmAbi.ExitReason.Shutdown, 0), tripleFault);
+
+        void End(Action<ExitTests> how, EndReason expected)
+        {
+            using ExitTests fresh = new(isLinux);
+            if (pins != Pins.NeverUsed) fresh.Pin(1, 0x31);
+            if (pins == Pins.ShutDown) fresh.Pin(1, 0x1_0000);
+            how(fresh);
+            fresh._vcpu.Handle(0);
+            Assert.True(fresh._end.Requested);
+            MachineResult end = fresh._end.Outcome;
+            Assert.Equal((expected, expected == EndReason.Reset ? 0 : MachineResult.CrashedCode), (end.Reason, end.ExitCode));
+            Assert.Equal(expected != EndReason.Reset, end.CrashReport is not null);
+        }
+    }
+
+    // Other commands of the keyboard controller's do nothing, and a driver that looks for it finds none.
+    [Fact]
+    public void The_keyboard_controller_takes_one_command()
+    {
+        for (int command = 0; command < 256; command++)
+        {
+            if (command == KeyboardResetConst.PulseReset) continue;
+            Out(MachineMap.Keyboard.Base, command);
+            _vcpu.Handle(0);
+            Assert.False(_end.Requested);
+        }
+    }
+
+    private void Pin(int pin, uint low)
+    {
+        Assert.Equal(IoStatus.Ok, _ioApic.Write(0, 4, 0x10u + (2u * (uint)pin)));
+        Assert.Equal(IoStatus.Ok, _ioApic.Write(0x10, 4, low));
+    }
+
+    // One byte to a port, once.
+    private void Out(int port, int value)
+    {
+        Exit((uint)KvmAbi.ExitReason.Io, 1 | 1u << 8 | (ulong)port << 16 | 1ul << 32);
+        Put(Union + 8, (ulong)Data);
+        Put(Data, (byte)value);
     }
 
     // The half of row C3 that the vCPU itself sees to: one that is in a device of this process does not enter again.
@@ -243,8 +313,7 @@ public sealed class ExitTests : IDisposable
         // The vCPU closes its own.
         int descriptor = Libc.fcntl((int)_page.DangerousGetHandle(), Libc.F_DUPFD_CLOEXEC, Libc.FirstFreeDescriptor);
         GuestBus ports = new(_ports, _trace, errors, null), mmio = new(_mmio, _trace, errors, null);
-        IoApic ioApic = new(new InterruptRouter(null!, 0), 0);
-        return new Vcpu(new KvmVcpu(id, descriptor, PageSize), ports, mmio, ioApic, _end, Describe);
+        return new Vcpu(new KvmVcpu(id, descriptor, PageSize), ports, mmio, _ioApic, _isLinux, _end, Describe);
 
         string Describe(KvmVcpu vcpu, string why)
         {

@@ -10,7 +10,7 @@ namespace MicroVm.Tests.Pci;
 /// <summary>Rows P3, P4 and the leak half of P6: BARs that move, decoding and bus mastering.</summary>
 public sealed class BarTests : IDisposable
 {
-    private readonly EventLoop _loop = new("test");
+    private readonly EventLoop _loop = new("test", ThreadOwner.Process);
     private readonly PciGuest _guest = new(rootPorts: 1);
     private readonly VirtioPciFunction _first, _second;
     private readonly ulong _home;

@@ -10,7 +10,7 @@ namespace MicroVm.Tests.Pci;
 /// <summary>Rows P1, P2 and P5: configuration space, sizing, the list of capabilities.</summary>
 public sealed class ConfigSpaceTests : IDisposable
 {
-    private readonly EventLoop _loop = new("test");
+    private readonly EventLoop _loop = new("test", ThreadOwner.Process);
     private readonly PciGuest _guest = new(rootPorts: 2);
     private readonly VirtioPciFunction _rng, _behind;
 

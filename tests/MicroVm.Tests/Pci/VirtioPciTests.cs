@@ -17,7 +17,7 @@ public sealed class VirtioPciTests : IDisposable
     private const uint Found = StatusAcknowledge | StatusDriver, Agreed = Found | StatusFeaturesOk, Running = Agreed | StatusDriverOk;
     private const ulong Ring = 0x10_0000, Buffer = 0x20_0000;
 
-    private readonly EventLoop _loop = new("test");
+    private readonly EventLoop _loop = new("test", ThreadOwner.Process);
     private readonly PciGuest _guest = new();
     private readonly VirtioPciFunction _rng, _console;
     private ulong _bar;
@@ -39,7 +39,7 @@ public sealed class VirtioPciTests : IDisposable
     public void A_request_goes_from_doorbell_to_vector()
     {
         Start();
-        _rng.Msix.Event(1).Drain();
+        _rng.Msix.Event(1)!.Drain();
         Request();
         Assert.True(Eventually(() => _rng.Msix.IsPending(1)));
         Assert.True(_guest.Memory.TryRead(Ring + 0x2000 + 2, out ushort used));
@@ -74,7 +74,7 @@ public sealed class VirtioPciTests : IDisposable
         }
         // But vectors may change, and count.
         Write("QueueVector", 2, 0);
-        _rng.Msix.Event(0).Drain();
+        _rng.Msix.Event(0)!.Drain();
         Request();
         Assert.True(Eventually(() => _rng.Msix.IsPending(0)));
     }

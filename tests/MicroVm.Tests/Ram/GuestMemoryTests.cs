@@ -21,7 +21,7 @@ public sealed class GuestMemoryTests : IDisposable
         Assert.True(_memory.TryWrite(High + Piece - 8, 0x1234_5678UL));
         Assert.False(_memory.TryRange(High + Piece - 4, 8, out _));
         Assert.Equal(Low + Piece, _memory.Present);
-        _memory.Remove(High);
+        _ = _memory.TryRemove(High);
         Assert.False(_memory.TryRange(High, 1, out _));
         Assert.Equal(Low, _memory.Present);
         Assert.Equal(Low, _memory.Size);
@@ -32,7 +32,7 @@ public sealed class GuestMemoryTests : IDisposable
     {
         _memory.Add(High, Piece);
         Assert.True(_memory.TryWrite(High + 4096, 1UL));
-        _memory.Remove(High);
+        _ = _memory.TryRemove(High);
         _memory.Add(High, Piece);
         Assert.True(_memory.TryRead(High + 4096, out ulong value));
         Assert.Equal(0UL, value);
@@ -44,7 +44,7 @@ public sealed class GuestMemoryTests : IDisposable
         _memory.Add(High, Piece);
         Assert.True(_memory.TryRange(High, Piece, out HostRange held));
         held.Span.Fill(0xaa);
-        _memory.Remove(High);
+        _ = _memory.TryRemove(High);
         Assert.Equal(-1, held.Span.IndexOfAnyExcept((byte)0));   // the guest's bytes went with it
         held.Span.Fill(0xbb);
     }
@@ -61,7 +61,7 @@ public sealed class GuestMemoryTests : IDisposable
         all.Store((2 * Piece) - 4, 0x0102_0304_0506_0708UL);   // across the seam
         Assert.True(_memory.TryRead(High + (2 * Piece), out uint upper));
         Assert.Equal(0x0102_0304u, upper);
-        _memory.Remove(High + Piece);
+        _ = _memory.TryRemove(High + Piece);
         Assert.Equal(3, _memory.Regions.Length);
         Assert.False(_memory.TryRange(High, Piece + 1, out _));
     }
@@ -71,7 +71,7 @@ public sealed class GuestMemoryTests : IDisposable
     {
         _memory.Listen(_recorder);
         _memory.Add(High, Piece);
-        _memory.Remove(High);
+        _ = _memory.TryRemove(High);
         _memory.Unlisten(_recorder);
         _memory.Add(High, Piece);
         Assert.Equal(["+0", "=1", $"+{High:x}", "=2", "=1", $"-{High:x}"], _recorder.Heard);
@@ -131,7 +131,7 @@ public sealed class GuestMemoryTests : IDisposable
         for (int i = 0; i < 500; i++)
         {
             _memory.Add(High, Piece);
-            _memory.Remove(High);
+            _ = _memory.TryRemove(High);
         }
         await stop.CancelAsync();
         await reader;

@@ -36,8 +36,8 @@ public sealed class PlugTests
         using GuestMemory memory =
             GuestMemory.Allocate(64 << 20, MachineMap.LowMemory.End, MachineMap.HighMemory.Start);
         using OutputPump log = new(-1, "none");
-        using EventLoop loop = new("devices");
-        VirtioFactory factory = new(new Lazy<EventLoop>(loop), log, 2);
+        using EventLoop loop = new("devices", ThreadOwner.Process);
+        VirtioFactory factory = new(new Lazy<EventLoop>(loop), log, new HostNotes(null), 2, ThreadOwner.Process);
         using ResidentArea page = new(1);
         int before = 0, refused = 0, came = 0;
         for (int left = Enough; left >= 0; left--)

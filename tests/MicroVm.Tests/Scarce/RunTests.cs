@@ -2,6 +2,7 @@ using System.Net.Sockets;
 using MicroVm.Devices;
 using MicroVm.Diagnostics;
 using MicroVm.Events;
+using MicroVm.Kvm;
 using MicroVm.Tests.Virtio;
 using Xunit;
 using static MicroVm.Devices.VirtioVsockOperation;
@@ -42,7 +43,7 @@ public sealed class RunTests
         for (int left = 4; left >= 0; left--)
         {
             VirtioVsockOperation answer;
-            using (Scarcity.OfDescriptors(left))
+            using (Scarcity.OfDescriptors(HostDescriptors.Reserve + left))
             {
                 Assert.True(guest.Send(Request, HostPort + 1, Port + 1));
                 VirtioVsockHeader header = guest.Next().Header;
@@ -95,7 +96,7 @@ public sealed class RunTests
     private static void ConsoleClients(string none)
     {
         string path = Path.Combine(Child.Folder, "s");
-        using ConsoleSocket console = new(path, "port") { Sink = new Nothing() };
+        using ConsoleSocket console = new(path, "port", ThreadOwner.Process) { Sink = new Nothing() };
         console.Start();
         Served(path, console);
         int before = Scarcity.Open;
@@ -127,7 +128,7 @@ public sealed class RunTests
     private static void ConsoleClientsWithoutThreads(string none)
     {
         string path = Path.Combine(Child.Folder, "s");
-        using ConsoleSocket console = new(path, "port") { Sink = new Nothing() };
+        using ConsoleSocket console = new(path, "port", ThreadOwner.Process) { Sink = new Nothing() };
         console.Start();
         using (Socket first = Client())
         using (Scarcity.OfThreads())

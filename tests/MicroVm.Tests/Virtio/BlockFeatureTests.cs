@@ -276,7 +276,7 @@ public sealed class BlockFeatureTests
     {
         internal long Allocated;
 
-        private readonly EventLoop _loop = new("witness");
+        private readonly EventLoop _loop = new("witness", ThreadOwner.Process);
         private readonly FileBackend _file = FileBackend.Open(path, readOnly: false);
         private BlockQueue? _queue;
 
@@ -303,6 +303,8 @@ public sealed class BlockFeatureTests
         void IVirtioTransport.ConfigRefreshed() { }
 
         void IVirtioTransport.GuestError(string what, string place, ulong number) { }
+
+        void IVirtioTransport.HostRefused(string what) { }
 
         void IVirtioTransport.Signal(int queue)
         {

@@ -11,7 +11,7 @@ namespace MicroVm.Tests.Virtio;
 /// <summary>Named ports: what the driver is told, in which order, and what it may say.</summary>
 public sealed class ConsolePortTests : IDisposable
 {
-    private readonly EventLoop _loop = new("test");
+    private readonly EventLoop _loop = new("test", ThreadOwner.Process);
     private readonly Sink _out = new();
     private readonly ConsolePort[] _ports;
     private readonly VirtioConsoleDevice _console;
@@ -123,7 +123,7 @@ public sealed class ConsolePortTests : IDisposable
         string path = Path.Combine(Directory.CreateTempSubdirectory("microvm-port-").FullName, "s");
         List<bool> opened = [];
         Sink input = new();
-        using (ConsoleSocket socket = new(path, "port"))
+        using (ConsoleSocket socket = new(path, "port", ThreadOwner.Process))
         {
             (socket.Sink, socket.Opened) = (input, open => { lock (opened) opened.Add(open); });
             socket.Write("nobody"u8);
@@ -143,7 +143,7 @@ public sealed class ConsolePortTests : IDisposable
                 Assert.True(GuestDriver.Eventually(() => { lock (opened) return opened.Count == 2 * client + 2; }));
             }
             Assert.Equal(6, socket.Dropped);
-            Assert.ThrowsAny<MicroVmException>(() => new ConsoleSocket(path, "second"));
+            Assert.ThrowsAny<MicroVmException>(() => new ConsoleSocket(path, "second", ThreadOwner.Process));
         }
         Assert.False(File.Exists(path));
     }
@@ -152,7 +152,7 @@ public sealed class ConsolePortTests : IDisposable
     public void A_client_that_never_reads_costs_output_only()
     {
         string path = Path.Combine(Directory.CreateTempSubdirectory("microvm-port-").FullName, "s");
-        using ConsoleSocket socket = new(path, "port");
+        using ConsoleSocket socket = new(path, "port", ThreadOwner.Process);
         socket.Start();
         using Socket deaf = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         deaf.Connect(new UnixDomainSocketEndPoint(path));

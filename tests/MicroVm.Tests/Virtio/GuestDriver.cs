@@ -26,7 +26,7 @@ internal sealed class GuestDriver : IDisposable
         _ownsMemory = memory is null;
         Memory = memory ?? GuestMemory.Allocate(Ram, 0xc000_0000, 0x1_0000_0000);
         Line = new InterruptLine(4);
-        Errors = new GuestErrors(null);
+        Errors = new GuestErrors(null) { Host = new HostNotes(null) };
         Page = new ResidentPage(4096);
         Mmio = new VirtioMmio(0, device, Memory, Line, _acknowledged, Errors, Page);
     }

@@ -73,6 +73,72 @@ public sealed class MemTests : IDisposable
         Assert.False(_memory.TryRange(Start + Chunk, 1, out _));
     }
 
+    // B3: every second chunk of two devices gives back, and vhost takes 64 pieces.
+    [Theory]
+    [InlineData(2)]
+    [InlineData(3)]
+    public void Guest_memory_never_falls_into_more_pieces_than_a_listener_takes(int step)
+    {
+        const ulong Region = 64 * Chunk;
+        Fewest listener = new();
+        using GuestMemory memory = GuestMemory.Allocate(GuestDriver.Ram, 0xc000_0000, 0x1_0000_0000, 2 * Region);
+        memory.Listen(listener);
+        PluggedBlocks[] both = [new(Region, Chunk), new(Region, Chunk)];
+        foreach (PluggedBlocks blocks in both)
+        {
+            blocks.Place(memory);
+            blocks.Plug(0, 64);
+        }
+        for (int i = 0; i < 64; i += step)
+        {
+            foreach (PluggedBlocks blocks in both) blocks.Unplug(i, 1);
+        }
+        Assert.InRange(listener.Most, 32, GuestMemory.MostRegions);
+        for (int i = 0; i < 64; i += step)
+        {
+            foreach (PluggedBlocks blocks in both)
+            {
+                blocks.Plug(i, 1);
+                Assert.True(memory.TryRange(blocks.Start + (ulong)i * Chunk, Chunk, out HostRange range));
+                Assert.Equal(0, range.Span[0]);
+                range.Span[0] = 1;
+            }
+        }
+        foreach (PluggedBlocks blocks in both) blocks.UnplugAll();
+        Assert.Equal(1, memory.Regions.Length);
+        Assert.Equal(0ul, both[0].PresentBytes + both[1].PresentBytes);
+        Assert.InRange(listener.Most, 32, GuestMemory.MostRegions);
+    }
+
+    // Plugged one by one, with gaps, it stops before there are too many.
+    [Fact]
+    public void A_plug_that_would_make_too_many_pieces_is_refused_and_changes_nothing()
+    {
+        const ulong Region = 64 * Chunk;
+        using GuestMemory memory = GuestMemory.Allocate(GuestDriver.Ram, 0xc000_0000, 0x1_0000_0000, 3 * Region);
+        PluggedBlocks[] all = [new(Region, Chunk), new(Region, Chunk), new(Region, Chunk)];
+        int plugged = 0;
+        foreach (PluggedBlocks blocks in all)
+        {
+            blocks.Place(memory);
+            for (int i = 0; i < 64; i += 2)
+            {
+                if (memory.Regions.Length == GuestMemory.MostRegions) Assert.Throws<MicroVmException>(() => blocks.Plug(i, 1));
+                else blocks.Plug(i, 1);
+                plugged += blocks.Count(i, 1);
+            }
+        }
+        Assert.Equal(GuestMemory.MostRegions, memory.Regions.Length);
+        Assert.Equal(GuestMemory.MostRegions - 1, plugged);
+    }
+
+    private sealed class Fewest : IMemoryListener
+    {
+        internal int Most { get; private set; }
+
+        public void Changed(ReadOnlySpan<MemoryRegion> regions) => Most = Math.Max(Most, regions.Length);
+    }
+
     [Fact]
     public void More_than_is_requested_is_not_given()
     {

@@ -13,7 +13,7 @@ public sealed class MmioTests : IDisposable
 {
     private const uint Found = StatusAcknowledge | StatusDriver, Agreed = Found | StatusFeaturesOk;
 
-    private readonly EventLoop _loop = new("test");
+    private readonly EventLoop _loop = new("test", ThreadOwner.Process);
     private readonly VirtioConsoleDevice _console;
     private readonly GuestDriver _guest;
 

@@ -69,7 +69,7 @@ public sealed class NetTurnTests
         internal readonly List<string> Events = [];
         internal readonly ManualResetEvent Ends = new(false);
 
-        private readonly EventLoop _loop = new("turn");
+        private readonly EventLoop _loop = new("turn", ThreadOwner.Process);
         private readonly EventFd _silent = new();
         private NetPair? _pair;
         private int _waiting, _answered;
@@ -132,6 +132,7 @@ public sealed class NetTurnTests
         void IVirtioTransport.ConfigRefreshed() { }
         void IVirtioTransport.QueueBroken(int queue, QueueFault fault) => Write(fault.ToString());
         void IVirtioTransport.GuestError(string what, string place, ulong number) => Write(what);
+        void IVirtioTransport.HostRefused(string what) => Write(what);
         void ILinkObserver.OnTransfer(int error) { }
         void ILinkObserver.OnState(int error) { }
 

@@ -11,7 +11,7 @@ public sealed class QueueFaultTests : IDisposable
 {
     private const VirtqDescFlags N = VirtqDescFlags.Next, W = VirtqDescFlags.Write, I = VirtqDescFlags.Indirect;
 
-    private readonly EventLoop _loop = new("test");
+    private readonly EventLoop _loop = new("test", ThreadOwner.Process);
     private readonly GuestDriver _guest;
     private GuestQueue _queue;
 
@@ -214,9 +214,9 @@ public sealed class QueueFaultTests : IDisposable
         queue.DescribeChain(0, null, new Buffer(queue.Data, 4, false));
         Answered(1);
         // Another piece goes: nothing to do with this ring.
-        memory.Remove(High + (2 * Piece));
+        _ = memory.TryRemove(High + (2 * Piece));
         Answered(2);
-        memory.Remove(High);
+        _ = memory.TryRemove(High);
         if (replaced) memory.Add(High + Piece, Piece);
         queue.Submit(0);
         queue.Kick();

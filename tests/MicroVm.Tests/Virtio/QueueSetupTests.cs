@@ -9,7 +9,7 @@ public sealed class QueueSetupTests : IDisposable
 {
     private const ulong Desc = 0x10_0000, Avail = 0x12_0000, Used = 0x14_0000;
 
-    private readonly EventLoop _loop = new("test");
+    private readonly EventLoop _loop = new("test", ThreadOwner.Process);
     private readonly GuestDriver _guest;
 
     public QueueSetupTests() => _guest = new GuestDriver(new EchoDevice(_loop, 1024));

@@ -8,7 +8,7 @@ namespace MicroVm.Tests.Virtio;
 /// <summary>Much traffic: wraps, storms, resets under way, a hostile second vCPU, and what it all costs.</summary>
 public sealed class QueueTrafficTests : IDisposable
 {
-    private readonly EventLoop _loop = new("test");
+    private readonly EventLoop _loop = new("test", ThreadOwner.Process);
 
     public void Dispose() => _loop.Dispose();
 

@@ -9,7 +9,7 @@ namespace MicroVm.Tests.Virtio;
 
 public sealed class RngAndConsoleTests : IDisposable
 {
-    private readonly EventLoop _loop = new("test");
+    private readonly EventLoop _loop = new("test", ThreadOwner.Process);
 
     public void Dispose() => _loop.Dispose();
 

@@ -134,7 +134,7 @@ internal static class RngGuest
 {
     internal static (GuestDriver Driver, EventLoop Loop) Make(uint size = 64)
     {
-        EventLoop loop = new("test");
+        EventLoop loop = new("test", ThreadOwner.Process);
         GuestDriver driver = new(new VirtioRngDevice(loop));
         return (driver.Start(size), loop);
     }

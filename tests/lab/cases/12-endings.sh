@@ -1,15 +1,37 @@
 # The ways a guest ends, from inside and from outside, and what microvm makes of each.
 # tier: core
-# seconds: 25
+# seconds: 60
 # covers: vmm/MicroVm/Machine vmm/MicroVm/Devices vmm/MicroVm/Diagnostics vmm/MicroVm.Cli
 source "$(dirname "$0")/../case.sh"
 
 lab_run --timeout 420 --file "$(command -v env)=/opt/env" <<'LAB'
-end() { run --memory 256M --cmdline "console=ttyS0 quiet $2" 2>/tmp/errors; echo "@$1 $?"; sed "s/^/$1: /" /tmp/errors; }
+end() { # NAME WORDS [OPTION...]
+    name=$1 words=$2
+    shift 2
+    run --memory 256M "$@" --cmdline "console=ttyS0 quiet $words" >/tmp/$name 2>/tmp/errors </dev/null
+    echo "@$name $?"
+    sed "s/^/$name: /" /tmp/errors
+}
 end poweroff "microvm.exec=poweroff -f"
-end reboot "microvm.exec=reboot -f"
-# A panic restarts the machine at once; reboot=t makes a triple fault of it.
-end crash "panic=-1 reboot=t microvm.exec=echo c >/proc/sysrq-trigger"
+for how in a k t p e b; do end reboot-$how "reboot=$how microvm.exec=reboot -f"; done
+end reboot-cpus "reboot=t microvm.exec=reboot -f" --cpus 2
+end reboot-pci "reboot=t microvm.exec=reboot -f" --pci
+
+# Panics: one that the driver of pvpanic reports, and one before it is loaded; by each way to restart.
+end panic "microvm.exec=echo c >/proc/sysrq-trigger"
+for how in a k t; do end early-$how "reboot=$how rdinit=/none root=/dev/none"; done
+end early-user "panic=1 rdinit=/none root=/dev/none"
+end sysrq-b "microvm.exec=echo b >/proc/sysrq-trigger"
+end force "reboot=force microvm.exec=reboot -f"
+# A triple fault of a kernel that runs.
+end triple "reboot=t microvm.exec=echo b >/proc/sysrq-trigger"
+# Without PCI and with it: nothing at all is printed at quiet.
+end quiet "microvm.exec=exit 0"
+echo "@quietlines $(wc -c </tmp/quiet)"
+end quiet-pci "microvm.exec=exit 0" --pci
+echo "@quietlines-pci $(wc -c </tmp/quiet-pci)"
+end user-pci "pci=nomsi microvm.exec=cat /proc/cmdline"
+grep -a "^panic=-1 console" /tmp/user-pci | sed "s/^/cmdline: /"
 
 run --memory 256M --serial none --console stdio --cmdline "console=hvc0 quiet microvm.exec=echo @hvc \$(cat /sys/class/tty/console/active)"
 echo "@hvccode $?"
@@ -36,10 +58,20 @@ done
 LAB
 expect_exit 0 "the lab ends well"
 expect_value "poweroff -f ends with 0" poweroff 0
-expect_value "reboot -f ends with 0" reboot 0
-expect_value "a crash ends with 123" crash 123
-expect_line "a crash says so in one line" '^crash: microvm: error: .*guest'
-expect_line "a crash shows the registers" '^crash: .*[Rr][Ii][Pp]'
+for how in a k t p e b; do expect_value "reboot -f with reboot=$how ends with 0" "reboot-$how" 0; done
+expect_value "and with two vCPUs" reboot-cpus 0
+expect_value "and with PCI" reboot-pci 0
+for name in panic early-a early-k early-t early-user sysrq-b force triple; do
+    expect_value "$name ends with 123" "$name" 123
+    expect_line "$name says so in one line" "^$name: microvm: error: the guest"
+    expect_line "$name shows the registers" "^$name: .*[Rr][Ii][Pp]"
+done
+expect_line "a panic that the driver reports is called one" '^panic: microvm: error: the guest.s kernel panicked'
+expect_line "one before it is loaded is called a restart without a shutdown" '^early-a: .*restarted without a shutdown'
+expect_line "a triple fault of a kernel that runs is a crash" '^triple: .*triple fault'
+expect_value "quiet is quiet without PCI" quietlines 0
+expect_value "and with PCI" quietlines-pci 0
+expect_line "what the user says of PCI wins" '^cmdline: panic=-1 console=ttyS0 quiet pci=nomsi'
 expect_value "hvc0 is a console" hvc '.*hvc0'
 expect_value "hvc0: the guest's exit code 0 is microvm's" hvccode 0
 expect_line "--trace mmio names device and register" '^trace: .*virtio-mmio.*QueueNum'

@@ -12,6 +12,9 @@ internal sealed record ControlCommand(string Name, string Form, string Help, Fun
 {
     /// <summary>It waits for the guest, and other commands are answered meanwhile.</summary>
     internal bool Waits { get; init; }
+
+    /// <summary>It ends the machine, and waits for nothing.</summary>
+    internal bool Ends { get; init; }
 }
 
 /// <summary>What can be asked of a running machine.</summary>
@@ -28,7 +31,7 @@ internal static class ControlCommands
         new("memory", "", "How much memory the guest has, from where.", static (m, _) => MemoryCommands.Memory(m)),
         new("balloon", "", "The balloon: its target, its size, and the guest's own figures of its memory.", static (m, _) => MemoryCommands.Balloon(m)),
         new("power-button", "", "Press the power button: the guest shuts down, if it listens.", static (m, _) => Done(m.PressPowerButton)),
-        new("stop", "", "End the machine, as if its power were cut.", static (m, _) => Done(() => m.Stop("stopped over the control socket"))),
+        new("stop", "", "End the machine, as if its power were cut.", static (m, _) => Done(() => m.Stop("stopped over the control socket"))) { Ends = true },
     ];
 
     /// <summary>The command of a request.</summary>

@@ -4,10 +4,10 @@ using MicroVm.Kvm;
 
 namespace MicroVm.Cli.Control;
 
-/// <summary>The control socket of a machine: takes connections, and does one request at a time. Its threads are none of the guest's, and whatever a client does, the guest runs on.</summary>
+/// <summary>The control socket of a machine: takes connections, and does one request at a time, but for the end, which comes at once. Its threads are none of the guest's, and whatever a client does, the guest runs on.</summary>
 internal sealed class ControlServer : IDisposable
 {
-    private const int OwnersOnly = 0x180 /* 0600 */, MaxConnections = 16, MaxShown = 1000, StackBytes = 256 << 10, PatienceMilliseconds = 2000;
+    private const int OwnersOnly = 0x180 /* 0600 */, MaxConnections = 16, MaxShown = 1000, StackBytes = 256 << 10, PatienceMilliseconds = 2000, TurnMilliseconds = 1000;
 
     private readonly Machine _machine;
     private readonly string _path;
@@ -34,7 +34,7 @@ internal sealed class ControlServer : IDisposable
         }
         try
         {
-            _thread = HostThread.Start(Accept, "control", StackBytes);
+            _thread = HostThread.Start(Accept, "control", machine.Parts.End, StackBytes);
         }
         catch
         {
@@ -82,7 +82,7 @@ internal sealed class ControlServer : IDisposable
         try
         {
             if (Interlocked.Increment(ref _connections) > MaxConnections) throw MicroVmException.Host("too many connections to the control socket", $"{MaxConnections}", "Close some");
-            HostThread.Start(() => Serve(fd), "control-client", StackBytes);
+            HostThread.Start(() => Serve(fd), "control-client", _machine.Parts.End, StackBytes);
         }
         catch (MicroVmException e)
         {
@@ -126,13 +126,9 @@ internal sealed class ControlServer : IDisposable
         {
             ControlRequest request = ControlRequest.Read(text);
             ControlCommand command = ControlCommands.Find(request);
-            lock (_gate)
-            {
-                if (_closed) throw MicroVmException.Host("the machine has ended", _path, "Start another");
-                if (!command.Waits) return new ControlAnswer { Ok = true, Result = command.Run(_machine, request.Arguments) };
-            }
-            // The machine's own lock has it alone, and its end does not wait for the guest.
-            return new ControlAnswer { Ok = true, Result = command.Run(_machine, request.Arguments) };
+            // The end takes no lock: whatever waits here, it comes.
+            object? result = command.Ends ? command.Run(_machine, request.Arguments) : Do(command, request);
+            return new ControlAnswer { Ok = true, Result = result };
         }
         catch (JsonException e)
         {
@@ -148,6 +144,22 @@ internal sealed class ControlServer : IDisposable
             return new ControlAnswer { Ok = false, Error = $"a bug in microvm, {e.GetType().Name}: {e.Message}. Report it.", Code = (int)FailureKind.Host };
         }
 #pragma warning restore CA1031
+    }
+
+    private object? Do(ControlCommand command, ControlRequest request)
+    {
+        if (!_gate.TryEnter(TurnMilliseconds)) throw MicroVmException.Host("the machine is busy with another command", command.Name, "Try again; 'microvm ctl NAME stop' ends it all the same");
+        try
+        {
+            if (_closed) throw MicroVmException.Host("the machine has ended", _path, "Start another");
+            if (!command.Waits) return command.Run(_machine, request.Arguments);
+        }
+        finally
+        {
+            _gate.Exit();
+        }
+        // The machine's own lock has it alone, and its end does not wait for the guest.
+        return command.Run(_machine, request.Arguments);
     }
 
     // What the client wrote comes back in it: on one line, and not at any length.

@@ -21,6 +21,9 @@ internal sealed class KernelImage(BootMode mode, ulong entry, KernelSegment[] se
 {
     internal BootMode Mode { get; } = mode;
 
+    /// <summary>Its notes say that it is Linux.</summary>
+    internal bool IsLinux { get; init; }
+
     internal ulong Entry { get; } = entry;
 
     internal KernelSegment[] Segments { get; } = segments;

@@ -24,7 +24,8 @@ internal enum KernelOrigin
 /// <param name="End">First guest address behind it.</param>
 /// <param name="Header">Its setup header in an otherwise empty zero page; null if the file has none.</param>
 /// <param name="Origin">Where the bytes came from.</param>
-internal readonly record struct LoadedKernel(BootMode Mode, ulong Entry, ulong Start, ulong End, BootParams? Header, KernelOrigin Origin);
+/// <param name="IsLinux">It is Linux: it has a setup header, or notes of Linux's.</param>
+internal readonly record struct LoadedKernel(BootMode Mode, ulong Entry, ulong Start, ulong End, BootParams? Header, KernelOrigin Origin, bool IsLinux);
 
 /// <summary>Puts a kernel into guest memory: a bzImage of any compression, or an ELF with or without a PVH note.</summary>
 internal static class KernelLoader
@@ -78,5 +79,5 @@ internal static class KernelLoader
     }
 
     private static LoadedKernel Loaded(KernelImage image, BootParams? header, KernelOrigin origin) =>
-        new(image.Mode, image.Entry, image.Start, image.End, header, origin);
+        new(image.Mode, image.Entry, image.Start, image.End, header, origin, header is not null || image.IsLinux);
 }

@@ -22,7 +22,7 @@ internal static class KernelSealPage
         {
             Magic = KernelSealConst.Magic, Version = KernelSealConst.Version, SegmentCount = (uint)image.Segments.Length,
             Device = s.Device, Inode = s.Inode, SourceSize = s.Size, Modified = (ulong)s.Modified, Changed = (ulong)s.Changed,
-            Base = start, Entry = image.Entry, Mode = (uint)image.Mode,
+            Base = start, Entry = image.Entry, Mode = (uint)image.Mode, IsLinux = image.IsLinux ? 1u : 0,
         };
         MemoryMarshal.Write(page, seal);
         for (int i = 0; i < image.Segments.Length; i++)
@@ -61,7 +61,7 @@ internal static class KernelSealPage
             if (!inside && row.FileSize != 0) return null;
             segments[i] = new KernelSegment(row.Address, offset, row.FileSize, row.MemSize);
         }
-        return new KernelImage((BootMode)seal.Mode, seal.Entry, segments);
+        return new KernelImage((BootMode)seal.Mode, seal.Entry, segments) { IsLinux = seal.IsLinux != 0 };
     }
 
     private static ReadOnlySpan<byte> Prefix(BootFile source) => source.Prefix[..Math.Min(source.Prefix.Length, KernelSealConst.PrefixSize)];

@@ -33,8 +33,9 @@ internal sealed class AccessPrinter : IAccessObserver, IDisposable
     /// <param name="options">What to print and where to.</param>
     /// <param name="ports">The machine's port space.</param>
     /// <param name="formatter">Makes the words.</param>
+    /// <param name="owner">Hears if the thread fails.</param>
     /// <exception cref="MicroVmException">A category that there is not.</exception>
-    internal AccessPrinter(TraceOptions options, AddressSpace ports, AccessFormatter formatter)
+    internal AccessPrinter(TraceOptions options, AddressSpace ports, AccessFormatter formatter, IThreadOwner owner)
     {
         (_ports, _formatter, _output) = (ports, formatter, options.Output);
         List<BlockInfo> blocks = [];
@@ -46,7 +47,7 @@ internal sealed class AccessPrinter : IAccessObserver, IDisposable
             if (!all && category is not ("pio" or "mmio")) blocks.Add(BlockNamed(category));
         }
         _blocks = [.. blocks];
-        _thread = HostThread.Start(Run, "trace");
+        _thread = HostThread.Start(Run, "trace", owner);
     }
 
     /// <inheritdoc/>

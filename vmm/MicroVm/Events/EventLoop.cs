@@ -5,7 +5,8 @@ namespace MicroVm.Events;
 /// <summary>Something that an <see cref="EventLoop"/> calls when a file descriptor is ready.</summary>
 public interface IEventHandler
 {
-    /// <summary>Handles readiness on the loop's thread. Must not throw for anything that the guest did.</summary>
+    /// <summary>Handles readiness on the loop's thread. Must not throw for anything that the guest did: one that throws
+    /// is not called again, and the loop's owner hears of it.</summary>
     /// <param name="token">What was given to <see cref="EventLoop.Add"/>, for a handler of several descriptors.</param>
     void OnReady(int token);
 }
@@ -21,15 +22,17 @@ public sealed class EventLoop : IDisposable
     private readonly EventFd _wake = new();
     private readonly int _epoll;
     private readonly string _name;
+    private readonly IThreadOwner _owner;
     private Slot[] _slots = new Slot[8];
     private Thread? _thread;
     private volatile bool _stopping;
 
     /// <summary>Makes a loop whose thread starts with the first descriptor.</summary>
     /// <param name="name">Name of the thread.</param>
-    public EventLoop(string name)
+    /// <param name="owner">Hears of a handler that throws.</param>
+    public EventLoop(string name, IThreadOwner owner)
     {
-        _name = name;
+        (_name, _owner) = (name, owner);
         _epoll = Libc.epoll_create1(Libc.EPOLL_CLOEXEC);
         if (_epoll < 0)
         {
@@ -56,7 +59,7 @@ public sealed class EventLoop : IDisposable
                 index = _slots.Length;
                 Array.Resize(ref _slots, index * 2);
             }
-            _thread ??= HostThread.Start(Run, _name);
+            _thread ??= HostThread.Start(Run, _name, _owner);
             Control(Libc.EPOLL_CTL_ADD, fd, (uint)index, edge ? Libc.EPOLLIN | Libc.EPOLLET : Libc.EPOLLIN);
             _slots[index] = new Slot(fd, handler, token);
         }
@@ -107,13 +110,39 @@ public sealed class EventLoop : IDisposable
             int count = HostIo.WaitMany(_epoll, events);
             for (int i = 0; i < count && !_stopping; i++)
             {
-                uint index = (uint)events[i].Data;
-                lock (_handling)
-                {
-                    // A slot that was removed after epoll_wait returned is empty now.
-                    if (index < (uint)_slots.Length && _slots[index] is { Handler: { } handler } slot) handler.OnReady(slot.Token);
-                }
+                // Without the lock, for what the owner does then may wait for it.
+                if (Handle((uint)events[i].Data) is { } failure) _owner.OnFailure(_name, failure);
             }
+        }
+    }
+
+    private Exception? Handle(uint index)
+    {
+        lock (_handling)
+        {
+            // A slot that was removed after epoll_wait returned is empty now.
+            if (index >= (uint)_slots.Length || _slots[index] is not { Handler: { } handler } slot) return null;
+            try
+            {
+                handler.OnReady(slot.Token);
+                return null;
+            }
+            catch (Exception e)
+            {
+                // What state it is in is not known; the others are served for as long as the owner lets them.
+                Forget(handler);
+                return e;
+            }
+        }
+    }
+
+    private void Forget(IEventHandler handler)
+    {
+        for (int i = 0; i < _slots.Length; i++)
+        {
+            if (_slots[i].Handler != handler) continue;
+            Control(Libc.EPOLL_CTL_DEL, _slots[i].Fd, 0);
+            _slots[i] = default;
         }
     }
 

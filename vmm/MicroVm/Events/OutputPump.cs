@@ -29,6 +29,7 @@ public sealed class OutputPump : IOutputSink, IDisposable
     private readonly byte[] _chunk = new byte[ChunkSize];
     private readonly int _fd;
     private readonly string _name;
+    private readonly IThreadOwner _owner;
     // Positions in the stream: bytes come in at head, the oldest in the ring is at tail, everything below done has left.
     private long _head, _tail, _taken, _done;
     private long _dropped;
@@ -42,11 +43,12 @@ public sealed class OutputPump : IOutputSink, IDisposable
     /// <param name="fd">Where the bytes go; -1 throws them away.</param>
     /// <param name="name">Name of the thread.</param>
     /// <param name="capacity">Bytes of the ring, a power of two.</param>
-    public OutputPump(int fd, string name, int capacity = 1 << 18)
+    /// <param name="owner">Hears if the thread fails; null for a pump outside a machine.</param>
+    public OutputPump(int fd, string name, int capacity = 1 << 18, IThreadOwner? owner = null)
     {
         if (!System.Numerics.BitOperations.IsPow2(capacity)) throw new ArgumentOutOfRangeException(nameof(capacity));
         _fd = fd;
-        _name = name;
+        (_name, _owner) = (name, owner ?? ThreadOwner.Process);
         _ring = new byte[capacity];
         _gone = fd < 0;
     }
@@ -118,7 +120,7 @@ public sealed class OutputPump : IOutputSink, IDisposable
     {
         try
         {
-            _thread ??= HostThread.Start(Run, _name, StackSize);
+            _thread ??= HostThread.Start(Run, _name, _owner, StackSize);
             return true;
         }
         catch (MicroVmException)

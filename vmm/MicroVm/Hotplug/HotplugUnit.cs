@@ -128,12 +128,12 @@ internal sealed class HotplugUnit
         _state = UnitState.Leaving;
         try
         {
-            _leaving = HostThread.Start(() => Leave(check: false), "unplug", StackBytes);
+            _leaving = HostThread.Start(() => Leave(check: false), "unplug", _all.Owner, StackBytes);
         }
-        catch (MicroVmException)
+        catch (MicroVmException e)
         {
             (_state, _leaving) = (before, null);
-            Complain("the host gives no thread to take it out");
+            _all.Errors.Host?.Say($"{HotplugUnits.Name(_kind)}[{_index}] stays: {e.Message}");
         }
     }
 
@@ -185,9 +185,9 @@ internal sealed class HotplugUnit
         {
             TakeOut();
         }
-        catch (MicroVmException)
+        catch (MicroVmException e)
         {
-            Complain("the host did not take it out whole");
+            _all.Errors.Host?.Say($"{HotplugUnits.Name(_kind)}[{_index}] was not taken out whole: {e.Message}");
         }
         lock (Registers.Gate)
         {

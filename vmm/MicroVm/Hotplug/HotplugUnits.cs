@@ -38,6 +38,9 @@ internal sealed class HotplugUnits : IDisposable
 
     internal GuestErrors Errors { get; }
 
+    /// <summary>Hears of a thread that failed.</summary>
+    internal IThreadOwner Owner { get; init; } = ThreadOwner.Process;
+
     /// <summary>Held while parts come or go, and by those who look at all of them. Before every other lock.</summary>
     internal Lock Topology { get; } = new();
 

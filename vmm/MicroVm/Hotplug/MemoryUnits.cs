@@ -30,6 +30,8 @@ internal sealed class MemoryUnits
     private readonly AcpiMemory[] _ranges = new AcpiMemory[Count];
     // Swapped whole: readers take no lock.
     private volatile Dimm[] _present = [];
+    // Places of those that the guest gave back and that are its memory still, without pages: GuestMemory.TryRemove.
+    private Dimm[] _kept = [];
 
     /// <param name="all">The machine's units.</param>
     /// <param name="memory">The guest's memory.</param>
@@ -101,7 +103,7 @@ internal sealed class MemoryUnits
         ulong end = _start + _room;
         for (ulong at = _start; bytes <= end - at;)
         {
-            Dimm? other = Array.Find(_present, d => at < d.End && d.Start < at + bytes);
+            Dimm? other = Array.Find([.. _present, .. _kept], d => at < d.End && d.Start < at + bytes);
             if (other is null) return at;
             at = (other.End + GuestMemory.PlugAlignment - 1) & ~(GuestMemory.PlugAlignment - 1);
         }
@@ -112,9 +114,10 @@ internal sealed class MemoryUnits
     {
         lock (_all.Topology)
         {
+            Dimm dimm = Array.Find(_present, d => d.Unit == index)!;
             try
             {
-                _memory.Remove(Array.Find(_present, d => d.Unit == index)!.Start);
+                if (!_memory.TryRemove(dimm.Start)) _kept = [.. _kept, dimm];
             }
             finally
             {

@@ -44,7 +44,7 @@ internal sealed class InterruptRouter
     }
 
     /// <summary>A line for a message signalled interrupt, on a GSI of its own behind the pins. Masked at first; KVM hears of it when it is unmasked.</summary>
-    /// <exception cref="MicroVmException">KVM has no more routes.</exception>
+    /// <exception cref="MicroVmException">KVM has no more routes, or the host no descriptors.</exception>
     internal InterruptLine Allocate()
     {
         lock (_lock)
@@ -59,8 +59,25 @@ internal sealed class InterruptRouter
                 }
                 gsi = (uint)_count++;
             }
-            _routes[gsi] = new Route { Line = new InterruptLine(gsi) };
+            _routes[gsi] = new Route { Line = MakeLine(gsi) };
             return _routes[gsi].Line!;
+        }
+    }
+
+    private InterruptLine MakeLine(uint gsi)
+    {
+        InterruptLine? line = null;
+        try
+        {
+            line = new InterruptLine(gsi);
+            HostDescriptors.CheckGuestMay(line.Event.Fd, "an interrupt");
+            return line;
+        }
+        catch
+        {
+            line?.Dispose();
+            _free.Push(gsi);
+            throw;
         }
     }
 

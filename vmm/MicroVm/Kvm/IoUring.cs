@@ -88,8 +88,7 @@ internal sealed unsafe class IoUring : IDisposable
         {
             s.Operation = write ? OpWrite : OpRead;
             s.Address = (ulong)vector->Base;
-            // Longer ones come back short, and go on.
-            s.Length = (uint)Math.Min(vector->Length, 0x7fff_f000);
+            s.Length = (uint)vector->Length;
             return;
         }
         s.Operation = write ? OpWriteVector : OpReadVector;

@@ -7,8 +7,14 @@ namespace MicroVm.Kvm;
 /// <param name="capacity">Most buffers of one.</param>
 internal sealed unsafe class TransferVectors(int rows, int capacity) : IDisposable
 {
+    /// <summary>Most bytes of one step of a transfer: who waits until nothing is under way any more, a vCPU that resets
+    /// the device, waits for this much of each transfer and not for the gigabytes that a guest may ask for.</summary>
+    internal const ulong MaxStep = 2 << 20;
+
     private readonly HostMapping _memory = HostMapping.Allocate((ulong)rows * (ulong)capacity * (ulong)sizeof(Libc.IoVec));
     private readonly (int First, int Count)[] _spans = new (int, int)[rows];
+    // What the present step leaves off the end of one buffer.
+    private readonly (int At, nuint Bytes)[] _cuts = new (int, nuint)[rows];
 
     /// <summary>Most buffers of a transfer.</summary>
     internal int Capacity => capacity;
@@ -25,7 +31,7 @@ internal sealed unsafe class TransferVectors(int rows, int capacity) : IDisposab
             // SAFETY: checked guest memory, which outlives the transfer: a device is reset before the memory goes.
             at[count++] = new Libc.IoVec(range);
         }
-        _spans[row] = (0, count);
+        Begin(row, count);
         return true;
     }
 
@@ -40,13 +46,14 @@ internal sealed unsafe class TransferVectors(int rows, int capacity) : IDisposab
             at[count] = new Libc.IoVec(range.Slice(0, Math.Min(range.Length, bytes - done)));
             done += (ulong)at[count++].Length;
         }
-        _spans[row] = (0, count);
+        Begin(row, count);
         return done;
     }
 
     /// <summary>Drops the first bytes of a row, which are done.</summary>
     internal void Skip(int row, nuint bytes)
     {
+        Uncut(row);
         ref (int First, int Count) span = ref _spans[row];
         Libc.IoVec* at = Row(row);
         while (span.Count != 0 && bytes >= at[span.First].Length)
@@ -60,11 +67,37 @@ internal sealed unsafe class TransferVectors(int rows, int capacity) : IDisposab
         at[span.First].Length -= bytes;
     }
 
-    /// <summary>What is left of a row.</summary>
+    /// <summary>What is left of a row, at most <see cref="MaxStep"/> bytes of it.</summary>
     internal Libc.IoVec* Rest(int row, out int count)
     {
-        count = _spans[row].Count;
-        return Row(row) + _spans[row].First;
+        Uncut(row);
+        (int first, int all) = _spans[row];
+        Libc.IoVec* at = Row(row);
+        ulong left = MaxStep;
+        for (count = 0; count < all && left > 0; count++)
+        {
+            ref Libc.IoVec buffer = ref at[first + count];
+            if (buffer.Length > left)
+            {
+                _cuts[row] = (first + count, buffer.Length - (nuint)left);
+                buffer.Length = (nuint)left;
+            }
+            left -= buffer.Length;
+        }
+        return at + first;
+    }
+
+    private void Begin(int row, int count)
+    {
+        _spans[row] = (0, count);
+        _cuts[row] = default;
+    }
+
+    private void Uncut(int row)
+    {
+        (int at, nuint bytes) = _cuts[row];
+        Row(row)[at].Length += bytes;
+        _cuts[row] = default;
     }
 
     /// <inheritdoc/>

@@ -12,8 +12,7 @@ internal sealed unsafe class VhostBackend : IDisposable, IMemoryListener
     private const nuint SetVringNum = 0x4008af10, SetVringAddr = 0x4028af11, SetVringBase = 0x4008af12, GetVringBase = 0xc008af12;
     private const nuint SetVringKick = 0x4008af20, SetVringCall = 0x4008af21, SetVringError = 0x4008af22, NetSetBackend = 0x4008af30;
     private const nuint VsockSetCid = 0x4008af60, VsockSetRunning = 0x4004af61;
-    // The kernel's own default (vhost's max_mem_regions).
-    private const int MaxRegions = 64;
+    private const int MaxRegions = GuestMemory.MostRegions;
 
     private readonly string _path;
     private int _fd;
@@ -66,6 +65,9 @@ internal sealed unsafe class VhostBackend : IDisposable, IMemoryListener
         _memory?.Unlisten(this);
         _memory = null;
     }
+
+    /// <inheritdoc/>
+    int IMemoryListener.MostRegions => MaxRegions;
 
     /// <inheritdoc/>
     public void Changed(ReadOnlySpan<MemoryRegion> regions)

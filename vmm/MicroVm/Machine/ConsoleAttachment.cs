@@ -10,16 +10,17 @@ internal sealed class ConsoleAttachment : IDisposable
 
     private readonly List<IDisposable> _owned = [];
     private readonly string _name;
+    private readonly IThreadOwner _owner;
     private readonly int _input = -1;
     private readonly ConsoleSocket? _socket;
     private InputPump? _pump;
 
-    private ConsoleAttachment(ConsoleEndpoint endpoint, string name)
+    private ConsoleAttachment(ConsoleEndpoint endpoint, string name, IThreadOwner owner)
     {
-        _name = name;
+        (_name, _owner) = (name, owner);
         if (endpoint is ConsoleEndpoint.SocketEndpoint socket)
         {
-            Output = _socket = Own(new ConsoleSocket(socket.Path, name));
+            Output = _socket = Own(new ConsoleSocket(socket.Path, name, owner));
             return;
         }
         int output = -1;
@@ -34,13 +35,13 @@ internal sealed class ConsoleAttachment : IDisposable
                 (_input, output) = (stream.GuestInput, stream.GuestOutput);
                 break;
         }
-        Output = Own(new OutputPump(output, name));
+        Output = Own(new OutputPump(output, name, owner: owner));
     }
 
     /// <summary>Attaches to <paramref name="endpoint"/>; null for <see cref="ConsoleEndpoint.None"/>.</summary>
     /// <exception cref="MicroVmException">The file cannot be made.</exception>
-    internal static ConsoleAttachment? TryAttach(ConsoleEndpoint endpoint, string name) =>
-        endpoint is ConsoleEndpoint.NoEndpoint ? null : new ConsoleAttachment(endpoint, name);
+    internal static ConsoleAttachment? TryAttach(ConsoleEndpoint endpoint, string name, IThreadOwner owner) =>
+        endpoint is ConsoleEndpoint.NoEndpoint ? null : new ConsoleAttachment(endpoint, name, owner);
 
     /// <summary>Takes the guest's output.</summary>
     internal IOutputSink Output { get; }
@@ -51,7 +52,7 @@ internal sealed class ConsoleAttachment : IDisposable
     /// <summary>Names the device that takes the input; reading starts with <see cref="Start"/>.</summary>
     internal IInputSource? Feed(IInputSink sink)
     {
-        if (_socket is null) return _input < 0 ? null : _pump = Own(new InputPump(_input, sink, _name + "-in"));
+        if (_socket is null) return _input < 0 ? null : _pump = Own(new InputPump(_input, sink, _name + "-in", _owner));
         _socket.Sink = sink;
         return _socket;
     }

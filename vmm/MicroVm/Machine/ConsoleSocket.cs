@@ -10,6 +10,7 @@ internal sealed class ConsoleSocket : IOutputSink, IInputSource, IDisposable
     private const int OwnersOnly = 0x180 /* 0600 */, StackBytes = 128 << 10, LastWordsMilliseconds = 200;
 
     private readonly string _path, _name;
+    private readonly IThreadOwner _owner;
     private readonly int _listener;
     private readonly EventFd _stop = new(), _gone = new();
     private readonly Lock _lock = new();
@@ -20,9 +21,9 @@ internal sealed class ConsoleSocket : IOutputSink, IInputSource, IDisposable
 
     /// <summary>Listens; the socket is its owner's alone (0600).</summary>
     /// <exception cref="MicroVmException">It is no path for a socket, something is there, or the host refused.</exception>
-    internal ConsoleSocket(string path, string name)
+    internal ConsoleSocket(string path, string name, IThreadOwner owner)
     {
-        (_path, _name) = (path, name);
+        (_path, _name, _owner) = (path, name, owner);
         bool possible = HostSocket.IsPath(path);
         _listener = possible ? HostSocket.Listen(path, OwnersOnly) : -Libc.EINVAL;
         if (_listener >= 0) return;
@@ -46,7 +47,7 @@ internal sealed class ConsoleSocket : IOutputSink, IInputSource, IDisposable
     internal Action<bool>? Opened { private get; set; }
 
     /// <summary>Lets clients in.</summary>
-    internal void Start() => _thread = HostThread.Start(Run, _name, StackBytes);
+    internal void Start() => _thread = HostThread.Start(Run, _name, _owner, StackBytes);
 
     /// <inheritdoc/>
     public void Write(ReadOnlySpan<byte> bytes)
@@ -103,8 +104,8 @@ internal sealed class ConsoleSocket : IOutputSink, IInputSource, IDisposable
         InputPump? input = null;
         try
         {
-            output = new OutputPump(client, _name);
-            input = Sink is null ? null : new InputPump(client, Sink, _name + "-in", _gone.Signal);
+            output = new OutputPump(client, _name, owner: _owner);
+            input = Sink is null ? null : new InputPump(client, Sink, _name + "-in", _owner, _gone.Signal);
             _ = _gone.Drain();
             lock (_lock) (_output, _input) = (output, input);
             input?.Start();

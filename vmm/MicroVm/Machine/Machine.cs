@@ -17,7 +17,7 @@ namespace MicroVm;
 /// </code></example>
 public sealed partial class Machine : IDisposable, IAsyncDisposable
 {
-    private static readonly TimeSpan FlushTime = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan FlushTime = TimeSpan.FromSeconds(2), LookTime = TimeSpan.FromSeconds(1);
 
     private readonly MachineParts _parts;
     // Held while vCPU 0 runs on its caller's thread: what it uses goes only when it has left.
@@ -160,11 +160,19 @@ public sealed partial class Machine : IDisposable, IAsyncDisposable
         });
     }
 
-    // Nothing is plugged in or out meanwhile.
+    // Nothing is plugged in or out meanwhile; what goes out may take as long as its host takes.
     private T Steady<T>(Func<T> look)
     {
         if (_parts.Hotplug is not { } hotplug) return look();
-        lock (hotplug.Topology) return look();
+        if (!hotplug.Topology.TryEnter(LookTime)) throw MicroVmException.Host("the machine is busy", "a device comes or goes", "Try again; 'microvm ctl NAME list' shows which are there");
+        try
+        {
+            return look();
+        }
+        finally
+        {
+            hotplug.Topology.Exit();
+        }
     }
 
     /// <summary>Takes the monitor's own keys out of what is typed for the guest; before <see cref="Run"/>.</summary>

@@ -43,16 +43,18 @@ internal sealed class MachineBuilder
     private readonly VirtioFactory _virtio;
     private VirtioPmemDevice[] _files = [];
     private GuestIommu? _iommu;
+    private bool _isLinux;
 
     internal MachineBuilder(MachineOptions options)
     {
         Validate(options);
         _options = options;
-        _log = _owned.Add(new OutputPump(StandardError, "log", 1 << 14));
-        _errors = new GuestErrors(_log);
+        _log = _owned.Add(new OutputPump(StandardError, "log", 1 << 14, _end));
+        HostNotes notes = new(_log);
+        _errors = new GuestErrors(_log) { Host = notes };
         // One loop for all quick devices, made with the first of them.
-        _loop = new Lazy<EventLoop>(() => _owned.Add(new EventLoop("devices")));
-        _virtio = new VirtioFactory(_loop, _log, options.PossibleCpus ?? options.Cpus);
+        _loop = new Lazy<EventLoop>(() => _owned.Add(new EventLoop("devices", _end)));
+        _virtio = new VirtioFactory(_loop, _log, notes, options.PossibleCpus ?? options.Cpus, _end);
     }
 
     private static void Validate(MachineOptions options)
@@ -123,7 +125,7 @@ internal sealed class MachineBuilder
             tscDeadline = kvm.Capability(KvmAbi.CapTscDeadlineTimer) > 0;
         }
         ResidentArea? pages = AddMemory(vm, memory, devices.Length);
-        HotplugUnits? hotplug = _options.PciRootPorts > 0 || _options.PossibleCpus is not null || _options.PossibleMemoryBytes is not null ? _owned.Add(new HotplugUnits(vm, _mmio, _errors)) : null;
+        HotplugUnits? hotplug = _options.PciRootPorts > 0 || _options.PossibleCpus is not null || _options.PossibleMemoryBytes is not null ? _owned.Add(new HotplugUnits(vm, _mmio, _errors) { Owner = _end }) : null;
         // What is plugged in later uses the loop until the functions are disposed, which comes before it then.
         if (hotplug is not null) _ = _loop.Value;
         PciHost? pci = hasPci ? _owned.Add(new PciHost(vm, _mmio, _options.PciRootPorts)) : null;
@@ -172,7 +174,7 @@ internal sealed class MachineBuilder
 
     private ConsoleAttachment? Attach(ConsoleEndpoint endpoint, string name)
     {
-        ConsoleAttachment? attachment = ConsoleAttachment.TryAttach(endpoint, name);
+        ConsoleAttachment? attachment = ConsoleAttachment.TryAttach(endpoint, name, _end);
         return attachment is null ? null : _owned.Add(attachment);
     }
 
@@ -212,10 +214,10 @@ internal sealed class MachineBuilder
     private VcpuSet WrapVcpus(KvmVm vm, KvmVcpu[] kvm, CpuidTable cpuid, IoApic ioApic, GuestMemory memory)
     {
         AccessFormatter formatter = new(_ports, _mmio);
-        IAccessObserver? observer = _options.Trace is { } wanted ? _owned.Add(new AccessPrinter(wanted, _ports, formatter)) : null;
+        IAccessObserver? observer = _options.Trace is { } wanted ? _owned.Add(new AccessPrinter(wanted, _ports, formatter, _end)) : null;
         GuestBus ports = new(_ports, _trace, _errors, observer), mmio = new(_mmio, _trace, _errors, observer);
         CpuidLeaves leaves = cpuid.Keep(_options.PossibleCpus > _options.Cpus);
-        VcpuSet vcpus = new(id => new Vcpu(id < kvm.Length ? kvm[id] : MakeLateVcpu(vm, leaves.Table(), id), ports, mmio, ioApic, _end,
+        VcpuSet vcpus = new(id => new Vcpu(id < kvm.Length ? kvm[id] : MakeLateVcpu(vm, leaves.Table(), id), ports, mmio, ioApic, _isLinux, _end,
             (vcpu, why) => CrashReport.Write(vcpu, why, memory, _trace, formatter)) { Faulted = _files.Length == 0 ? null : MendFiles });
         for (int i = 0; i < kvm.Length; i++) vcpus.Make();
         return vcpus;
@@ -237,6 +239,7 @@ internal sealed class MachineBuilder
             uart.Input = serial.Feed(uart);
             _ports.Add(MachineMap.Com1.Base, uart);
         }
+        _ports.Add(MachineMap.Keyboard.Base, new KeyboardReset(_end));
         _ports.Add(MachineMap.Exit.Base, new ExitPort(_end));
         _ports.Add(MachineMap.Panic.Base, new PvPanic(_end));
         _ports.Add(MachineMap.Sleep.Base, new AcpiSleep(_end));
@@ -257,12 +260,14 @@ internal sealed class MachineBuilder
     // Before KVM is asked for anything: what is wrong with a file is said also where there is no KVM.
     private BootState LoadImage(GuestMemory memory, bool hasPci)
     {
-        BootSource source = new(_options.Kernel, _options.Initrd, _options.CommandLine, _options.KernelCache);
+        BootSource source = new(_options.Kernel, _options.Initrd, _options.CommandLine, hasPci, _options.KernelCache);
         // The guest believes in configuration space only where the memory map or ACPI reserves it.
         // Some guests look at one, some at the other.
         ReadOnlySpan<MemoryMapEntry> reserved =
             hasPci ? [new MemoryMapEntry(MachineMap.Ecam.Start, MachineMap.Ecam.Length, MemoryType.Reserved)] : [];
-        BootState state = BootLoader.Load(memory, source, BootLayout.Acpi, reserved);
+        using BootFile kernel = BootFile.OpenKernel(source.Kernel);
+        BootState state = BootLoader.Load(memory, kernel, source, BootLayout.Acpi, reserved, out LoadedKernel loaded);
+        _isLinux = loaded.IsLinux;
         ResetVector.Write(memory, AcpiSleepPort(2), (byte)AcpiSleepConst.ResetValue);
         return state;
     }
@@ -330,6 +335,7 @@ internal sealed class MachineBuilder
     {
         PciAddress address = pci.NextAddress();
         _iommu = new GuestIommu(address, memory);
+        _iommu.Device.Owner = _end;
         pci.Plug(new VirtioPciFunction(address, pci.Page(address), _iommu.Device, memory, router, pci.Line, _errors));
     }
 

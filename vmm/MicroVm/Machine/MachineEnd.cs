@@ -1,9 +1,10 @@
 using MicroVm.Devices;
+using MicroVm.Events;
 
 namespace MicroVm;
 
 /// <summary>Decides, once, how the machine ended: the first word counts, whoever says it. Everything that runs watches <see cref="Requested"/>.</summary>
-internal sealed class MachineEnd : IPowerSink
+internal sealed class MachineEnd : IPowerSink, IThreadOwner
 {
     private readonly Lock _lock = new();
     private MachineResult? _result;
@@ -37,19 +38,29 @@ internal sealed class MachineEnd : IPowerSink
         action?.Invoke();
     }
 
+    /// <summary>Ends the machine by name: a bug here must not leave a guest that hangs, nor end other machines.</summary>
+    public void OnFailure(string thread, Exception failure) => Set(failure is MicroVmException refused
+        ? new MachineResult(EndReason.HostRefused, (int)refused.Kind, refused.Message, null)
+        : new MachineResult(EndReason.Crash, MachineResult.StoppedCode,
+            $"the monitor failed on thread {thread}: {failure.Message}", failure.ToString()));
+
     /// <summary>The guest said that its kernel panicked; the vCPU that said so ends the machine, with its registers.</summary>
     internal bool Panicked { get; private set; }
+
+    /// <summary>The guest asked for a reset; the vCPU that asked ends the machine, for it can tell a restart from a
+    /// panic's.</summary>
+    internal bool ResetAsked { get; private set; }
 
     public void OnPower(PowerEvent what, byte code)
     {
         if (what == PowerEvent.Panic) Panicked = true;
+        else if (what == PowerEvent.Reset) ResetAsked = true;
         else Set(Result(what, code));
     }
 
     private static MachineResult Result(PowerEvent what, byte code) => what switch
     {
         PowerEvent.Exit => new MachineResult(EndReason.GuestExit, code, $"the guest ended with code {code}", null),
-        PowerEvent.PowerOff => new MachineResult(EndReason.PowerOff, 0, "the guest powered off", null),
-        _ => new MachineResult(EndReason.Reset, 0, "the guest asked for a reset", null),
+        _ => new MachineResult(EndReason.PowerOff, 0, "the guest powered off", null),
     };
 }

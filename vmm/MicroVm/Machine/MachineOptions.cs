@@ -13,7 +13,7 @@ public sealed record MachineOptions
     public string? Initrd { get; init; }
 
     /// <summary>Kernel command line, at most 2047 bytes.</summary>
-    public string CommandLine { get; init; } = "console=ttyS0 panic=-1";
+    public string CommandLine { get; init; } = "console=ttyS0";
 
     /// <summary>vCPUs, 1 to <see cref="MaxCpus"/>.</summary>
     public int Cpus { get; init; } = 1;

@@ -8,7 +8,7 @@ namespace MicroVm;
 
 /// <summary>One vCPU: a thread that enters the guest, hands its accesses to the buses and leaves when the machine ends.</summary>
 /// <remarks>Between two calls of <c>KVM_RUN</c> nothing is allocated and nothing waits for I/O.</remarks>
-internal sealed class Vcpu(KvmVcpu kvm, GuestBus ports, GuestBus mmio, IoApic ioApic, MachineEnd end, Func<KvmVcpu, string, string> describeCrash) : IDisposable
+internal sealed class Vcpu(KvmVcpu kvm, GuestBus ports, GuestBus mmio, IoApic ioApic, bool isLinux, MachineEnd end, Func<KvmVcpu, string, string> describeCrash) : IDisposable
 {
     private Thread? _thread;
     private volatile int _threadId;
@@ -16,6 +16,8 @@ internal sealed class Vcpu(KvmVcpu kvm, GuestBus ports, GuestBus mmio, IoApic io
     private volatile bool _parked;
 
     internal KvmVcpu Kvm => kvm;
+
+    private string Name => $"vcpu{kvm.Id}";
 
     /// <summary>Called on the vCPU's thread after a signal brought it out of the guest; the machine may not have ended. Set before it runs.</summary>
     internal Action? Interrupted { private get; set; }
@@ -28,7 +30,7 @@ internal sealed class Vcpu(KvmVcpu kvm, GuestBus ports, GuestBus mmio, IoApic io
 
     /// <summary>Starts a thread for this vCPU.</summary>
     /// <exception cref="MicroVmException">The host gives none.</exception>
-    internal void Start() => _thread = HostThread.Start(Run, $"vcpu{kvm.Id}");
+    internal void Start() => _thread = HostThread.Start(Run, Name, end);
 
     /// <summary>Takes it out of the guest until <see cref="Unpark"/>; it then begins as after power-on. Not on its own thread.</summary>
     internal void Park()
@@ -66,14 +68,10 @@ internal sealed class Vcpu(KvmVcpu kvm, GuestBus ports, GuestBus mmio, IoApic io
         {
             while (!end.Requested && !_parked) Enter();
         }
-        catch (MicroVmException e)
-        {
-            end.Set(new MachineResult(EndReason.HostRefused, (int)e.Kind, e.Message, null));
-        }
         catch (Exception e)
         {
-            // A bug here must end the machine with its name, not leave a guest that hangs.
-            end.Set(new MachineResult(EndReason.Crash, MachineResult.StoppedCode, $"the monitor failed on vcpu{kvm.Id}: {e.Message}", e.ToString()));
+            // The first runs on its caller's thread, which has no owner.
+            end.OnFailure(Name, e);
         }
         finally
         {
@@ -141,7 +139,7 @@ internal sealed class Vcpu(KvmVcpu kvm, GuestBus ports, GuestBus mmio, IoApic io
             case KvmAbi.ExitReason.Mmio: HandleMmio(exit); break;
             case KvmAbi.ExitReason.IoApicEoi: ioApic.EndOfInterruptFor(exit.EoiVector); break;
             case KvmAbi.ExitReason.Intr: break;
-            case KvmAbi.ExitReason.Shutdown: Crash("triple fault"); break;
+            case KvmAbi.ExitReason.Shutdown: TripleFault(); break;
             case KvmAbi.ExitReason.InternalError: Crash($"KVM could not {(exit.InternalSuberror == KvmAbi.NoEmulation ? "emulate an instruction" : "go on")} (internal error {exit.InternalSuberror})"); break;
             case KvmAbi.ExitReason.FailEntry: Crash($"the processor refused to enter the guest (reason 0x{exit.HardwareReason:x})"); break;
             case KvmAbi.ExitReason.SystemEvent: Crash($"system event {exit.SystemEventType}"); break;
@@ -161,6 +159,7 @@ internal sealed class Vcpu(KvmVcpu kvm, GuestBus ports, GuestBus mmio, IoApic io
             else exit.StoreIo(i, ports.Read(kvm.Id, port, width));
         }
         if (end.Panicked) End(EndReason.Panic, "the guest's kernel panicked", "kernel panic");
+        else if (end.ResetAsked) Restart();
     }
 
     private void HandleMmio(KvmRun exit)
@@ -168,6 +167,22 @@ internal sealed class Vcpu(KvmVcpu kvm, GuestBus ports, GuestBus mmio, IoApic io
         if (exit.MmioIsWrite) mmio.Write(kvm.Id, exit.MmioAddress, exit.MmioWidth, exit.MmioValue);
         else exit.MmioValue = mmio.Read(kvm.Id, exit.MmioAddress, exit.MmioWidth);
     }
+
+    // Other kernels restart as they like; a Linux that has not shut its devices down did not mean to.
+    private void Restart()
+    {
+        if (!isLinux || ioApic.IsShutDown) end.Set(Orderly());
+        else End(EndReason.EmergencyRestart, "the guest's kernel restarted without a shutdown, as after a panic", "emergency restart");
+    }
+
+    // The last of Linux's ways to restart (reboot=t), and of the others where their hardware is missing.
+    private void TripleFault()
+    {
+        if (isLinux && ioApic.IsShutDown) end.Set(Orderly());
+        else Crash("triple fault");
+    }
+
+    private static MachineResult Orderly() => new(EndReason.Reset, 0, "the guest asked for a reset", null);
 
     private void Crash(string why) => End(EndReason.Crash, $"the guest crashed: {why}", why);
 

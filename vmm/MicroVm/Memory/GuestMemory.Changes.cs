@@ -8,6 +8,10 @@ public sealed unsafe partial class GuestMemory
     /// <summary>Where memory that is plugged in begins is a multiple of this, so that the largest pages can back it.</summary>
     internal const ulong PlugAlignment = 1UL << 30;
 
+    /// <summary>Most pieces that guest memory is left in, whoever follows it: a backend in the kernel takes no more
+    /// (vhost's <c>max_mem_regions</c>), and it may come at any time.</summary>
+    internal const int MostRegions = 64;
+
     // Innermost but for the listeners' own system calls: block gates and loops' locks come before it.
     private readonly Lock _changing = new();
     private readonly List<IMemoryListener> _listeners = [];
@@ -73,6 +77,10 @@ public sealed unsafe partial class GuestMemory
         lock (_changing)
         {
             MemoryRegion part = Free(guestAddress, length);
+            if (Merge(With(part)).Length is var pieces && pieces > _regions.Length && pieces > Most)
+            {
+                throw MicroVmException.Host("guest memory would be in too many pieces", $"{pieces} of at most {Most}", "Use memory devices that are fewer and larger");
+            }
             byte* at = (byte*)part.HostAddress;
             if (!Open(_file, at, length)) throw TooMuch(length);
             _ = Libc.madvise(at, (nuint)length, Libc.MADV_HUGEPAGE);
@@ -110,15 +118,23 @@ public sealed unsafe partial class GuestMemory
     }
 
     /// <summary>Takes memory away that <see cref="Add(ulong, ulong)"/> gave: first from readers, then from the guest and the listeners, and its pages go back to the host.
-    /// What still has a range of it reads and writes fresh pages that nobody looks at.</summary>
+    /// What still has a range of it reads and writes fresh pages that have no other reader.</summary>
+    /// <returns>False if what is left would be in more pieces than a listener takes: the memory then stays the guest's,
+    /// and only its pages go back to the host.</returns>
     /// <exception cref="MicroVmException">The host refused a listener something; the memory is gone all the same, and everyone was told.</exception>
-    internal void Remove(ulong guestAddress)
+    internal bool TryRemove(ulong guestAddress)
     {
         lock (_changing)
         {
             int index = Array.FindIndex(_parts, p => p.GuestAddress == guestAddress);
             MemoryRegion part = _parts[index];
-            Set([.. _parts.AsSpan(0, index), .. _parts.AsSpan(index + 1)]);
+            MemoryRegion[] left = [.. _parts.AsSpan(0, index), .. _parts.AsSpan(index + 1)];
+            if (Merge(left).Length is var pieces && pieces > _regions.Length && pieces > Most)
+            {
+                _ = Discard(new HostRange((byte*)part.HostAddress, part.Length));
+                return false;
+            }
+            Set(left);
             _removals++;
             MicroVmException? refused = null;
             for (int i = _listeners.Count - 1; i >= 0; i--)
@@ -134,7 +150,17 @@ public sealed unsafe partial class GuestMemory
                 _listeners[i].Removed(part);
             }
             Discard(new HostRange((byte*)part.HostAddress, part.Length));
-            if (refused is not null) throw refused;
+            return refused is null ? true : throw refused;
+        }
+    }
+
+    private int Most
+    {
+        get
+        {
+            int most = MostRegions;
+            foreach (IMemoryListener listener in _listeners) most = Math.Min(most, listener.MostRegions);
+            return most;
         }
     }
 
@@ -163,9 +189,7 @@ public sealed unsafe partial class GuestMemory
     private void Add(MemoryRegion part)
     {
         MemoryRegion[] before = _parts;
-        MemoryRegion[] after = [.. before, part];
-        Array.Sort(after, static (a, b) => a.GuestAddress.CompareTo(b.GuestAddress));
-        Set(after);
+        Set(With(part));
         int told = 0;
         try
         {
@@ -188,7 +212,16 @@ public sealed unsafe partial class GuestMemory
         }
     }
 
-    private void Set(MemoryRegion[] parts)
+    private MemoryRegion[] With(in MemoryRegion part)
+    {
+        MemoryRegion[] all = [.. _parts, part];
+        Array.Sort(all, static (a, b) => a.GuestAddress.CompareTo(b.GuestAddress));
+        return all;
+    }
+
+    private void Set(MemoryRegion[] parts) => (_parts, _regions) = (parts, Merge(parts));
+
+    private static MemoryRegion[] Merge(MemoryRegion[] parts)
     {
         List<MemoryRegion> merged = [];
         foreach (MemoryRegion part in parts)
@@ -197,7 +230,6 @@ public sealed unsafe partial class GuestMemory
                 merged[^1] = last with { Length = last.Length + part.Length };
             else merged.Add(part);
         }
-        _parts = parts;
-        _regions = [.. merged];
+        return [.. merged];
     }
 }

@@ -4,6 +4,9 @@ namespace MicroVm.Memory;
 /// <remarks>Must take neither a block's gate nor an event loop's lock: those who hold one wait for a change.</remarks>
 internal interface IMemoryListener
 {
+    /// <summary>Most pieces that it takes, parts that touch as one.</summary>
+    int MostRegions => int.MaxValue;
+
     /// <summary>The guest gets this memory; its bytes can be reached already.</summary>
     /// <exception cref="MicroVmException">The host refuses; the change is then undone, also where others have heard of it.</exception>
     void Added(in MemoryRegion part) { }

@@ -16,13 +16,16 @@ internal interface IMsixObserver
     /// <summary>The vector is unmasked for the first time since <see cref="Disabled"/>: from now on its event counts.</summary>
     void VectorUsed(int vector, EventFd signal);
 
+    /// <summary>The host has no event or no route for a vector that the guest unmasked: it stays silent.</summary>
+    void VectorRefused(int vector, string why);
+
     /// <summary>MSI-X was switched off.</summary>
     void Disabled();
 }
 
 /// <summary>The MSI-X table of a function (PCI Express 5.0, 7.7.2), over irqfds alone.</summary>
 /// <remarks>A vector's event is connected to KVM while the vector is unmasked, MSI-X is enabled, the function is not masked and may master the bus. Otherwise it only counts, which is the
-/// pending bit, and connecting it delivers once. A GSI is taken when a vector is first used. Table accesses are 4 or 8 bytes, aligned; others do nothing.</remarks>
+/// pending bit, and connecting it delivers once. A GSI is taken when the driver assigns a vector (<see cref="TryTake"/>), or, where an <see cref="Observer"/> is, first unmasks it. Table accesses are 4 or 8 bytes, aligned; others do nothing.</remarks>
 internal sealed class MsixTable : IRegisterBlock, IDisposable
 {
     private readonly InterruptRouter _router;
@@ -72,14 +75,38 @@ internal sealed class MsixTable : IRegisterBlock, IDisposable
     /// <summary>The GSI of a vector, or null while it has none.</summary>
     internal uint? Gsi(int vector) => Volatile.Read(ref _lines[vector])?.Gsi;
 
-    /// <summary>Signals a vector, from any thread. A number that is no vector, <see cref="MsixConst.NoVector"/> among them, does nothing.</summary>
-    internal void Raise(int vector)
+    /// <summary>Takes what a vector needs of the host, so that signalling it never fails; nothing happens if it has it.
+    /// Not under a lock that a device's thread takes.</summary>
+    /// <returns>False if the number is not a vector's, <see cref="MsixConst.NoVector"/> among them, or the host has
+    /// no event or no route for it (PCI, Virtio 1.2, 4.1.5.1.2: the driver reads back that it has none).</returns>
+    internal bool TryTake(int vector)
     {
-        if ((uint)vector < (uint)_lines.Length) Line(vector).Raise();
+        if ((uint)vector >= (uint)_lines.Length) return false;
+        if (Volatile.Read(ref _lines[vector]) is not null) return true;
+        lock (Gate)
+        {
+            try
+            {
+                _ = Line(vector);
+            }
+            catch (MicroVmException)
+            {
+                return false;
+            }
+            Apply(vector);
+            _router.Flush();
+            return true;
+        }
     }
 
-    /// <summary>The event of a vector, for those who signal it from elsewhere: vhost, VFIO.</summary>
-    internal EventFd Event(int vector) => Line(vector).Hand();
+    /// <summary>Signals a vector, from any thread. What was not taken is not heard.</summary>
+    internal void Raise(int vector)
+    {
+        if ((uint)vector < (uint)_lines.Length) Volatile.Read(ref _lines[vector])?.Raise();
+    }
+
+    /// <summary>The event of a vector that was taken, for those who signal it from elsewhere, vhost or VFIO; else null.</summary>
+    internal EventFd? Event(int vector) => (uint)vector < (uint)_lines.Length ? Volatile.Read(ref _lines[vector])?.Hand() : null;
 
     /// <summary>The vector was signalled and the guest has not been told.</summary>
     internal bool IsPending(int vector) => Volatile.Read(ref _lines[vector]) is { } line && !_router.Look(line.Gsi).Connected && line.Event.IsSignalled;
@@ -194,21 +221,34 @@ internal sealed class MsixTable : IRegisterBlock, IDisposable
         MsixEntry entry = _entries[index];
         entry.Touched = false;
         bool masked = entry.Masked || _functionMask || !_enabled || !_busMaster;
-        if (masked && Volatile.Read(ref _lines[index]) is null) return;
-        InterruptLine line = Line(index);
+        if (Volatile.Read(ref _lines[index]) is null && (masked || Observer is null || !TryUse(index))) return;
+        InterruptLine line = _lines[index]!;
         _router.Set(line.Gsi, entry.Message, masked);
         if (masked || _announced[index]) return;
         _announced[index] = true;
         Observer?.VectorUsed(index, line.Event);
     }
 
-    // Two threads may want the first use at once: one line wins, the other is given back.
+    private bool TryUse(int vector)
+    {
+        try
+        {
+            _ = Line(vector);
+            return true;
+        }
+        catch (MicroVmException e)
+        {
+            Observer!.VectorRefused(vector, e.Message);
+            return false;
+        }
+    }
+
+    // Under the gate.
     private InterruptLine Line(int vector)
     {
-        if (Volatile.Read(ref _lines[vector]) is { } line) return line;
-        InterruptLine made = _router.Allocate();
-        if (Interlocked.CompareExchange(ref _lines[vector], made, null) is not { } winner) return made;
-        _router.Release(made);
-        return winner;
+        if (_lines[vector] is { } line) return line;
+        line = _router.Allocate();
+        Volatile.Write(ref _lines[vector], line);
+        return line;
     }
 }

@@ -78,6 +78,9 @@ internal sealed class VfioInterrupts(IVfioDevice device, string name, EventFd? l
         }
     }
 
+    void IMsixObserver.VectorRefused(int vector, string why) =>
+        errors.Host?.Say($"assigned device {name} has no interrupt for vector {vector}: {why}");
+
     void IMsixObserver.Disabled()
     {
         lock (_lock)
@@ -138,6 +141,6 @@ internal sealed class VfioInterrupts(IVfioDevice device, string name, EventFd? l
 
     private void Check(int error, string what)
     {
-        if (error != 0) errors.Report(name, -1, what, "error", (ulong)error);
+        if (error != 0) errors.Host?.Say($"assigned device {name}: VFIO {what}: {Libc.Describe(error)}");
     }
 }

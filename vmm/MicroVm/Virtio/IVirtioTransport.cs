@@ -30,6 +30,10 @@ public interface IVirtioTransport
     /// <param name="place">Word before the number; empty for none.</param>
     /// <param name="number">The number.</param>
     void GuestError(string what, string place, ulong number);
+
+    /// <summary>The host refused something that the driver had a right to: logged at a limited rate.</summary>
+    /// <param name="what">What the device cannot do, with the cause.</param>
+    void HostRefused(string what);
 }
 
 /// <summary>What a device gets when the driver says that it is ready, all of it checked and final.</summary>

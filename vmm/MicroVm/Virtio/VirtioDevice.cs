@@ -1,11 +1,12 @@
 using MicroVm.Bus;
 using MicroVm.Devices;
+using MicroVm.Events;
 
 namespace MicroVm.Virtio;
 
 /// <summary>A virtio device without its transport: what it offers, and what it does between activation and reset.</summary>
 /// <remarks>A device is inactive, or active with queues; only the transport moves it from one to the other, under its own gate, one call at a time.</remarks>
-public abstract class VirtioDevice : IDisposable
+public abstract class VirtioDevice : IDisposable, IThreadOwner
 {
     private readonly ushort[] _queueSizes;
     private IVirtioTransport? _transport;
@@ -30,6 +31,9 @@ public abstract class VirtioDevice : IDisposable
 
     /// <summary>What the user calls it, or null.</summary>
     public string? Id { get; internal set; }
+
+    /// <summary>Hears of a thread of the device that failed: the machine, once it has the device.</summary>
+    internal IThreadOwner Owner { get; set; } = ThreadOwner.Process;
 
     /// <summary>Device type.</summary>
     public uint DeviceId { get; }
@@ -68,6 +72,8 @@ public abstract class VirtioDevice : IDisposable
 
     /// <summary>Tells the host side that the configuration reads differently; before there is a transport nobody has read it.</summary>
     protected void ConfigChanged() => _transport?.ConfigChanged();
+
+    void IThreadOwner.OnFailure(string thread, Exception failure) => Owner.OnFailure(thread, failure);
 
     internal void Attach(IVirtioTransport transport)
     {

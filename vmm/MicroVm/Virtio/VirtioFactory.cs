@@ -16,19 +16,19 @@ namespace MicroVm.Virtio;
 /// <summary>Makes virtio devices from what the user asked for, when the machine is built and when one is plugged in.</summary>
 /// <param name="loop">Serves all quick devices; made with the first of them.</param>
 /// <param name="log">Takes notes for the user.</param>
+/// <param name="notes">The same, at a limited rate.</param>
 /// <param name="cpus">vCPUs that there may be.</param>
-internal sealed class VirtioFactory(Lazy<EventLoop> loop, OutputPump log, int cpus)
+/// <param name="owner">Hears of a device's thread that failed.</param>
+internal sealed class VirtioFactory(Lazy<EventLoop> loop, OutputPump log, HostNotes notes, int cpus, IThreadOwner owner)
 {
     /// <summary>Makes a device, which is then the caller's.</summary>
     /// <exception cref="MicroVmException">What the options name cannot be used.</exception>
     internal VirtioDevice Make(VirtioOptions options)
     {
         VirtioDevice device = Open(options);
-        device.Id = options.Id;
+        (device.Id, device.Owner) = (options.Id, owner);
         return device;
     }
-
-    private readonly HostNotes _notes = new(log);
 
     private VirtioDevice Open(VirtioOptions options) => options switch
     {
@@ -37,7 +37,7 @@ internal sealed class VirtioFactory(Lazy<EventLoop> loop, OutputPump log, int cp
         DiskOptions disk => new VirtioBlockDevice(OpenDisk(disk), disk, log),
         NetOptions net when net.Pairs > cpus => throw MicroVmException.Usage("more pairs of queues than vCPUs", $"--net queues={net.Pairs}, {cpus} vCPUs", "Give at most one pair for each vCPU"),
         NetOptions { VhostUser: not null } net => VhostUserNetDevice.Open(net, log),
-        NetOptions net => VirtioNetDevice.Open(net, _notes),
+        NetOptions net => VirtioNetDevice.Open(net, notes),
         VsockOptions vsock => VirtioVsockDevice.Open(vsock),
         BalloonOptions balloon => new VirtioBalloonDevice(balloon),
         MemOptions mem => new VirtioMemDevice(mem),

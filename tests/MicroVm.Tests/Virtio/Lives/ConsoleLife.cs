@@ -14,7 +14,7 @@ internal sealed class ConsoleLife : DeviceLife
     private const byte Old = (byte)'o', New = (byte)'n', Input = (byte)'i';
     private const int Length = 100;
 
-    private readonly EventLoop _loop = new("test");
+    private readonly EventLoop _loop = new("test", ThreadOwner.Process);
     private readonly Output _output = new();
     private readonly ConsolePort[] _ports;
     private readonly VirtioConsoleDevice _console;

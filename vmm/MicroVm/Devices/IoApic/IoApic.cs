@@ -35,6 +35,26 @@ public sealed partial class IoApic
         return value;
     }
 
+    private bool _used;
+
+    /// <summary>A pin was unmasked, and now all are masked: Linux leaves it so when it shuts its devices down before a
+    /// restart (<c>clear_IO_APIC</c>), and not when it panics.</summary>
+    internal bool IsShutDown
+    {
+        get
+        {
+            lock (Gate)
+            {
+                if (!_used) return false;
+                for (int pin = 0; pin < _pins; pin++)
+                {
+                    if ((_r.RedirectionLow[pin] & Bits.RedirectionLowMasked) == 0) return false;
+                }
+                return true;
+            }
+        }
+    }
+
     /// <summary>Told when the guest ends an interrupt of a level-triggered pin, on the vCPU that ended it, and when it changed such a pin; set before the guest runs.</summary>
     internal Action<int>? LevelEnded { private get; set; }
 
@@ -56,6 +76,7 @@ public sealed partial class IoApic
     private void Route(int pin, uint low, uint high)
     {
         bool masked = (low & Bits.RedirectionLowMasked) != 0;
+        _used |= !masked;
         _router.Set((uint)pin, Message(low, high), masked);
         _router.Flush();
         if (!masked && (low & Bits.RedirectionLowLevelTriggered) != 0) LevelEnded?.Invoke(pin);

@@ -22,9 +22,9 @@ internal static class VirtioPicture
         foreach ((string place, TransportCore core, ulong? doorbell, uint stride) in Cores(parts))
         {
             VirtioDevice device = core.Device;
-            (VirtioStatus status, QueueRequest?[] ready) = core.Look();
+            bool isFree = core.TryLook(out VirtioStatus status, out QueueRequest?[] ready);
             ulong agreed = core.Accepted;
-            devices.Add(place, device.Id, device.Name, $"{status}", names.Features(device.DeviceId, agreed), names.Features(device.DeviceId, device.Features & ~agreed),
+            devices.Add(place, device.Id, device.Name, isFree ? $"{status}" : "busy", names.Features(device.DeviceId, agreed), names.Features(device.DeviceId, device.Features & ~agreed),
                 device is VhostUserDevice user ? user.HasBackend ? "there" : "gone" : null);
             for (int i = 0; i < ready.Length; i++)
             {

@@ -10,7 +10,7 @@ public sealed class VirtioBalloonDevice : VirtioDevice
 {
     private readonly VirtioBalloonConfig _config;
     private readonly BalloonCounters _counters = new();
-    private readonly EventLoop _loop = new("virtio-balloon");
+    private readonly EventLoop _loop;
     private readonly BalloonStatistics _statistics;
     private readonly List<QueueService> _active = [];
     private bool _isActive;
@@ -23,7 +23,7 @@ public sealed class VirtioBalloonDevice : VirtioDevice
     private VirtioBalloonDevice(BalloonOptions options, VirtioBalloonConfig config)
         : base("virtio-balloon", VirtioBalloon.DeviceId, Offer(options), VirtioBalloon.QueueSizes, config)
     {
-        _config = config;
+        (_config, _loop) = (config, new EventLoop("virtio-balloon", this));
         try
         {
             _statistics = new BalloonStatistics(_loop, options.StatisticsSeconds);

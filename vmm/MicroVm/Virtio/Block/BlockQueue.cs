@@ -57,6 +57,20 @@ internal sealed class BlockQueue(EventLoop loop, Virtqueue queue, BlockDisk disk
     public void OnReady(int token)
     {
         if (_ended.IsSet) return;
+        try
+        {
+            Turn(token);
+        }
+        catch
+        {
+            // Who stops this queue waits for it, and nothing may be under way then.
+            Abandon();
+            throw;
+        }
+    }
+
+    private void Turn(int token)
+    {
         // Here, for a ring belongs to the thread that made it.
         IBlockEngine engine = _engine ??= disk.OpenEngine(_vectors, queue.Setup.Size, _completed!);
         _commands ??= new BlockCommands(disk.File, _vectors, features, disk.Config);
@@ -170,6 +184,18 @@ internal sealed class BlockQueue(EventLoop loop, Virtqueue queue, BlockDisk disk
     private void Signal()
     {
         if (queue.TakeSignal()) transport.Signal(queue.Setup.Index);
+    }
+
+    private void Abandon()
+    {
+        try
+        {
+            if (_engine is { } engine) Drain(engine);
+        }
+        finally
+        {
+            _ended.Set();
+        }
     }
 
     // The driver has reset the device: what is still on its way may not touch guest memory any more, and answers nobody.

@@ -37,7 +37,7 @@ public sealed class VirtioBlockDevice : VirtioDevice
         for (int i = 0; i < _loops.Length; i++)
         {
             if (context.Queues[i] is not { } setup) continue;
-            EventLoop loop = _loops[i] ??= new EventLoop("virtio-block");
+            EventLoop loop = _loops[i] ??= new EventLoop("virtio-block", this);
             BlockQueue queue = new(loop, new Virtqueue(setup, context.Memory), _disk, context.Features, Transport);
             _active.Add(queue);
             queue.Start();

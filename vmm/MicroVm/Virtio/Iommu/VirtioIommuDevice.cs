@@ -45,7 +45,7 @@ internal sealed class VirtioIommuDevice : VirtioDevice, IEventHandler
     /// <inheritdoc/>
     public override void Activate(in ActivationContext context)
     {
-        _loop ??= new EventLoop("virtio-iommu");
+        _loop ??= new EventLoop("virtio-iommu", this);
         if (context.Queues[VirtioIommu.EventQueue] is { } events)
         {
             (_events, _reported) = (new Virtqueue(events, context.Memory), false);

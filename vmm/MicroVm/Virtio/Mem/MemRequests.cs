@@ -34,24 +34,33 @@ internal sealed class MemRequests(PluggedBlocks blocks, VirtioMemConfig config, 
         state = 0;
         uint count = request.Blocks;
         VirtioMemRequestType type = (VirtioMemRequestType)request.Type;
-        if (type == VirtioMemRequestType.UnplugAll)
-        {
-            blocks.UnplugAll();
-            return VirtioMemAnswer.Ack;
-        }
+        if (type == VirtioMemRequestType.UnplugAll) return Unplug(0, null);
         if (type > VirtioMemRequestType.State || !blocks.TryFind(request.Addr, count, out int first)) return VirtioMemAnswer.Error;
         int plugged = blocks.Count(first, count);
         switch (type)
         {
             case VirtioMemRequestType.Plug: return plugged == 0 ? Plug(first, count) : VirtioMemAnswer.Error;
             case VirtioMemRequestType.Unplug:
-                if (plugged != count) return VirtioMemAnswer.Error;
-                blocks.Unplug(first, count);
-                return VirtioMemAnswer.Ack;
+                return plugged == count ? Unplug(first, count) : VirtioMemAnswer.Error;
             default:
                 state = plugged == count ? VirtioMemState.Plugged : plugged == 0 ? VirtioMemState.Unplugged : VirtioMemState.Mixed;
                 return VirtioMemAnswer.Ack;
         }
+    }
+
+    // Whatever the host refused to whoever follows the guest's memory, the guest has it no more.
+    private VirtioMemAnswer Unplug(int first, uint? count)
+    {
+        try
+        {
+            if (count is { } some) blocks.Unplug(first, some);
+            else blocks.UnplugAll();
+        }
+        catch (MicroVmException e)
+        {
+            transport.HostRefused($"took memory away, but {e.Message}");
+        }
+        return VirtioMemAnswer.Ack;
     }
 
     private VirtioMemAnswer Plug(int first, uint count)

@@ -13,6 +13,8 @@ internal sealed class PluggedBlocks
 
     private readonly ulong[] _plugged;
     private readonly int[] _ofChunk;
+    // Chunks that are guest memory although none of their blocks is plugged: without them it would be in too many pieces.
+    private readonly bool[] _kept;
     private GuestMemory? _memory;
     private long _pluggedBytes;
 
@@ -25,6 +27,7 @@ internal sealed class PluggedBlocks
         while (regionBytes > MostChunks * ChunkBytes) ChunkBytes *= 2;
         _plugged = new ulong[(regionBytes / blockBytes + 63) / 64];
         _ofChunk = new int[(regionBytes + ChunkBytes - 1) / ChunkBytes];
+        _kept = new bool[_ofChunk.Length];
     }
 
     internal ulong RegionBytes { get; }
@@ -45,7 +48,10 @@ internal sealed class PluggedBlocks
         get
         {
             ulong sum = 0;
-            for (int i = 0; i < _ofChunk.Length; i++) sum += Volatile.Read(ref _ofChunk[i]) == 0 ? 0 : ChunkLength(i);
+            for (int i = 0; i < _ofChunk.Length; i++)
+            {
+                if (Volatile.Read(ref _ofChunk[i]) != 0 || Volatile.Read(ref _kept[i])) sum += ChunkLength(i);
+            }
             return sum;
         }
     }
@@ -83,7 +89,8 @@ internal sealed class PluggedBlocks
             for (; done < first + (int)count; done++)
             {
                 int chunk = ChunkOf(done);
-                if (_ofChunk[chunk] == 0) _memory!.Add(Start + (ulong)chunk * ChunkBytes, ChunkLength(chunk));
+                if (_ofChunk[chunk] == 0 && !_kept[chunk]) _memory!.Add(StartOf(chunk), ChunkLength(chunk));
+                _kept[chunk] = false;
                 _ofChunk[chunk]++;
                 _plugged[done >> 6] |= 1UL << (done & 63);
             }
@@ -100,19 +107,38 @@ internal sealed class PluggedBlocks
     }
 
     /// <summary>Unplugs blocks, all of which are plugged; their pages go back to the host.</summary>
+    /// <exception cref="MicroVmException">The host refused somebody who follows the guest's memory; the blocks are
+    /// unplugged all the same.</exception>
     internal void Unplug(int first, uint count)
     {
+        MicroVmException? refused = null;
         int end = first + (int)count;
         for (int from = first; from < end;)
         {
             int chunk = ChunkOf(from), to = from;
             for (; to < end && ChunkOf(to) == chunk; to++) _plugged[to >> 6] &= ~(1UL << (to & 63));
             _ofChunk[chunk] -= to - from;
-            if (_ofChunk[chunk] == 0) _memory!.Remove(Start + (ulong)chunk * ChunkBytes);
+            if (_ofChunk[chunk] == 0) refused ??= TakeAway(chunk);
             else if (_memory!.TryRange(Start + (ulong)from * BlockBytes, (ulong)(to - from) * BlockBytes, out HostRange range)) _ = _memory.Discard(range);
             from = to;
         }
+        // What was kept may go now.
+        for (int i = 0; i < _kept.Length; i++) if (_kept[i]) refused ??= TakeAway(i);
         Sum(-(long)count);
+        if (refused is not null) throw refused;
+    }
+
+    private MicroVmException? TakeAway(int chunk)
+    {
+        try
+        {
+            _kept[chunk] = !_memory!.TryRemove(StartOf(chunk));
+            return null;
+        }
+        catch (MicroVmException e)
+        {
+            return e;
+        }
     }
 
     /// <summary>Unplugs whatever is plugged.</summary>
@@ -129,6 +155,8 @@ internal sealed class PluggedBlocks
     }
 
     private bool IsPlugged(int block) => (_plugged[block >> 6] >> (block & 63) & 1) != 0;
+
+    private ulong StartOf(int chunk) => Start + (ulong)chunk * ChunkBytes;
 
     private ulong ChunkLength(int chunk) => Math.Min(ChunkBytes, RegionBytes - (ulong)chunk * ChunkBytes);
 

@@ -10,7 +10,7 @@ public sealed class VirtioMemDevice : VirtioDevice, IPlacedDevice
 {
     private readonly PluggedBlocks _blocks;
     private readonly VirtioMemConfig _config;
-    private readonly EventLoop _loop = new("virtio-mem");
+    private readonly EventLoop _loop;
     private QueueService? _active;
 
     /// <summary>Makes a device whose region has no place yet.</summary>
@@ -24,7 +24,8 @@ public sealed class VirtioMemDevice : VirtioDevice, IPlacedDevice
     }
 
     private VirtioMemDevice(PluggedBlocks blocks, VirtioMemConfig config)
-        : base("virtio-mem", VirtioMem.DeviceId, (ulong)VirtioMemFeatures.UnpluggedInaccessible, VirtioMem.QueueSizes, config) => (_blocks, _config) = (blocks, config);
+        : base("virtio-mem", VirtioMem.DeviceId, (ulong)VirtioMemFeatures.UnpluggedInaccessible, VirtioMem.QueueSizes, config) =>
+        (_blocks, _config, _loop) = (blocks, config, new EventLoop("virtio-mem", this));
 
     /// <summary>Bytes that the guest should have of the region.</summary>
     internal ulong Requested => _config.Requested;

@@ -48,6 +48,9 @@ internal sealed class NetPairs : IDisposable
     /// <summary>The first end, which speaks for the interface.</summary>
     internal INetEnd End => _ends[0];
 
+    /// <summary>Hears of a thread that failed; set before the first pair is served.</summary>
+    internal IThreadOwner Owner { private get; set; } = ThreadOwner.Process;
+
     /// <summary>Pairs there are.</summary>
     internal int Count => _ends.Length;
 
@@ -136,5 +139,5 @@ internal sealed class NetPairs : IDisposable
         return new NetPair(LoopOf(i), _ends[i], receiver, transmitter, transport, link, _limits is null ? null : _timers[i] ??= new NetTimers());
     }
 
-    private EventLoop LoopOf(int i) => _loops[i] ??= new EventLoop("virtio-net");
+    private EventLoop LoopOf(int i) => _loops[i] ??= new EventLoop("virtio-net", Owner);
 }

@@ -26,6 +26,7 @@ public sealed class VirtioNetDevice : VirtioDevice, ILinkObserver
         : base("virtio-net", VirtioNet.DeviceId, Offer(pairs, options), QueuesOf(pairs.Count), new VirtioNetConfig(options.Mac ?? MacAddress.Random(), options.Mtu ?? 0, pairs.Count))
     {
         (_pairs, _pinned, _notes) = (pairs, options.Mac is not null, notes);
+        pairs.Owner = this;
         _config = (VirtioNetConfig)Config!;
         _watch = new LinkWatch(pairs.End, this);
         Features = pairs.Restrict(Features);

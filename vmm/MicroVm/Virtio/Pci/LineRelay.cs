@@ -5,7 +5,8 @@ namespace MicroVm.Virtio.Pci;
 /// <summary>For a backend in the host's kernel whose guest has no MSI-X: an event for each queue, heard here, because the interrupt status must say why before the line is raised.</summary>
 /// <param name="raise">Sets the cause; called on a thread of its own, which starts with the first event.</param>
 /// <param name="queues">Queues of the device.</param>
-internal sealed class LineRelay(Action raise, int queues) : IEventHandler, IDisposable
+/// <param name="owner">Hears if the thread fails.</param>
+internal sealed class LineRelay(Action raise, int queues, IThreadOwner owner) : IEventHandler, IDisposable
 {
     private readonly EventFd?[] _events = new EventFd?[queues];
     private EventLoop? _loop;
@@ -15,7 +16,7 @@ internal sealed class LineRelay(Action raise, int queues) : IEventHandler, IDisp
     {
         if (_events[queue] is { } known) return known;
         EventFd made = new();
-        (_loop ??= new EventLoop("virtio-intx")).Add(made.Fd, this, queue);
+        (_loop ??= new EventLoop("virtio-intx", owner)).Add(made.Fd, this, queue);
         return _events[queue] = made;
     }
 

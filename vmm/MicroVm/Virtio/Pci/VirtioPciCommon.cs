@@ -22,7 +22,7 @@ public sealed partial class VirtioPciCommon : ITransportRegisters
         (_msix, _isr) = (msix, isr);
         _configPage = page.Slice(VirtioPciConst.ConfigOffset, VirtioPciConst.ConfigLength);
         Core = makeCore(this);
-        if (hasLine) _relay = new LineRelay(() => isr.Raise(VirtioPciIsr.Bits.IsrQueue), Core.Kicks.Length);
+        if (hasLine) _relay = new LineRelay(() => isr.Raise(VirtioPciIsr.Bits.IsrQueue), Core.Kicks.Length, Core.Device);
         Initialize(page, Core.Kicks.Length);
         Core.Start();
     }
@@ -70,7 +70,7 @@ public sealed partial class VirtioPciCommon : ITransportRegisters
     // With MSI-X but without a vector the driver looks for itself, and what is signalled is heard by nobody.
     EventFd ITransportRegisters.CallEvent(int queue)
     {
-        if (_msix.Enabled) return Queue[queue].Vector < _msix.Count ? _msix.Event(Queue[queue].Vector) : Core.Silent;
+        if (_msix.Enabled) return _msix.Event(Queue[queue].Vector) ?? Core.Silent;
         return _relay?.Event(queue) ?? Core.Silent;
     }
 
@@ -84,16 +84,14 @@ public sealed partial class VirtioPciCommon : ITransportRegisters
     /// <summary>What the driver wants to hear of by a vector, for <c>explain</c>.</summary>
     internal string EventsOf(int vector)
     {
-        lock (Gate)
+        // Without the gate, which a vCPU may hold for as long as the device takes to stop.
+        List<string> events = [];
+        if (_r.ConfigVector == vector) events.Add("configuration");
+        for (int i = 0; i < Queue.Length; i++)
         {
-            List<string> events = [];
-            if (_r.ConfigVector == vector) events.Add("configuration");
-            for (int i = 0; i < Queue.Length; i++)
-            {
-                if (Queue[i].Vector == vector) events.Add($"queue {i}");
-            }
-            return events.Count == 0 ? "nothing" : string.Join(", ", events);
+            if (Volatile.Read(ref Queue[i].Vector) == vector) events.Add($"queue {i}");
         }
+        return events.Count == 0 ? "nothing" : string.Join(", ", events);
     }
 
     private void Raise(ushort vector, uint cause)
@@ -106,7 +104,8 @@ public sealed partial class VirtioPciCommon : ITransportRegisters
 
     private ushort SizeOf(int queue) => Queue[queue].Size is not 0 and ushort size ? size : Core.Device.QueueSizes[queue];
 
-    private ushort Vector(ushort wanted) => wanted < _msix.Count ? wanted : (ushort)MsixConst.NoVector;
+    // 4.1.5.1.2.1: what the device cannot have is read back as none.
+    private ushort Vector(ushort wanted) => _msix.TryTake(wanted) ? wanted : (ushort)MsixConst.NoVector;
 
     private partial uint ReadDeviceFeatures() => Core.OfferedFeatures(_r.DeviceFeatureSelect);
 

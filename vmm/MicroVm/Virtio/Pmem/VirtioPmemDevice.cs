@@ -10,12 +10,13 @@ namespace MicroVm.Virtio.Pmem;
 public sealed class VirtioPmemDevice : VirtioDevice, IPlacedDevice, IEventHandler
 {
     private readonly PmemFile _file;
-    private readonly EventLoop _loop = new("virtio-pmem");
+    private readonly EventLoop _loop;
     private QueueService? _active;
     private HostFileWatch? _watch;
 
     private VirtioPmemDevice(PmemFile file)
-        : base("virtio-pmem", VirtioPmem.DeviceId, 0, VirtioPmem.QueueSizes, new VirtioPmemConfig(file)) => _file = file;
+        : base("virtio-pmem", VirtioPmem.DeviceId, 0, VirtioPmem.QueueSizes, new VirtioPmemConfig(file)) =>
+        (_file, _loop) = (file, new EventLoop("virtio-pmem", this));
 
     /// <summary>Opens the file.</summary>
     /// <param name="options">The file.</param>

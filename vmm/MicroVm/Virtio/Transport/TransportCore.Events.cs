@@ -43,6 +43,9 @@ internal sealed partial class TransportCore
     /// <inheritdoc/>
     public void GuestError(string what, string place, ulong number) => _errors.Report(_device.Name, _slot, what, place, number);
 
+    /// <inheritdoc/>
+    public void HostRefused(string what) => _errors.Host?.Say($"{_device.Name}[{_slot}] {what}");
+
     // Applies it under the gate, or leaves it to the vCPU that is in a transition. Either this thread sees the transition's end,
     // or the vCPU sees the bit: both sides write, fence and read in opposite order.
     private void Post(uint what)
@@ -55,7 +58,7 @@ internal sealed partial class TransportCore
             {
                 try
                 {
-                    if (_transition == 0) ApplyPending();
+                    if (_transition == 0 && !_gone) ApplyPending();
                 }
                 finally
                 {

@@ -63,7 +63,7 @@ internal sealed partial class TransportCore
         {
             // The host's fault, not the guest's; all the guest can be told is that this device is out of order.
             _device.Reset();
-            _errors.Report(_device.Name, _slot, "the host refused what the device needs to run");
+            HostRefused($"cannot run: {e.Message}");
             Interlocked.Or(ref _pending, PendingBroken);
         }
         EndTransition();

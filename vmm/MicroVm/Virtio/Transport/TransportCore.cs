@@ -11,6 +11,8 @@ namespace MicroVm.Virtio.Transport;
 /// <remarks>Methods that a register hook calls run under the block's gate. This file: features and configuration; beside it status and events.</remarks>
 internal sealed partial class TransportCore : IVirtioTransport, IDisposable
 {
+    private const int LookMilliseconds = 100;
+
     private readonly ITransportRegisters _registers;
     private readonly int _slot;
     private readonly VirtioDevice _device;
@@ -19,6 +21,8 @@ internal sealed partial class TransportCore : IVirtioTransport, IDisposable
     private readonly EventFd[] _kicks;
     private EventFd? _silent;
     private ulong _accepted;
+    // Its pages may be unmapped: what the host still says of the device changes nothing.
+    private bool _gone;
 
     /// <param name="registers">The block with the status register.</param>
     /// <param name="slot">Number of the transport, for messages.</param>
@@ -39,13 +43,20 @@ internal sealed partial class TransportCore : IVirtioTransport, IDisposable
     private ulong Offered => _device.Features | (Behind is null ? 0 : (ulong)VirtioFeatures.AccessPlatform);
 
     /// <summary>The device's status and what the driver wrote for each queue, null for one that it did not set up: one moment's, for <c>explain</c>.</summary>
-    internal (VirtioStatus Status, QueueRequest?[] Queues) Look()
+    /// <returns>False if the device is busy: a vCPU is in its registers, and waits for the host to end a request.</returns>
+    internal bool TryLook(out VirtioStatus status, out QueueRequest?[] queues)
     {
-        lock (_registers.Gate)
+        (status, queues) = (0, new QueueRequest?[_kicks.Length]);
+        if (!_registers.Gate.TryEnter(LookMilliseconds)) return false;
+        try
         {
-            QueueRequest?[] queues = new QueueRequest?[_kicks.Length];
             for (int i = 0; i < queues.Length; i++) queues[i] = _registers.Ready(i);
-            return (_registers.Status, queues);
+            status = _registers.Status;
+            return true;
+        }
+        finally
+        {
+            _registers.Gate.Exit();
         }
     }
 
@@ -72,7 +83,11 @@ internal sealed partial class TransportCore : IVirtioTransport, IDisposable
     /// <summary>Resets the device and closes it. No vCPU runs any more, or none reaches the registers.</summary>
     public void Dispose()
     {
-        lock (_registers.Gate) ResetDevice();
+        lock (_registers.Gate)
+        {
+            ResetDevice();
+            _gone = true;
+        }
         _device.Dispose();
         foreach (EventFd kick in _kicks) kick.Dispose();
         _silent?.Dispose();

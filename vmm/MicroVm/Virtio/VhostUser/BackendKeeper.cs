@@ -96,10 +96,10 @@ internal sealed class BackendKeeper : IDisposable, IMemoryListener
 
     /// <summary>Begins to look after the backend. The properties above are not to be used any more.</summary>
     /// <exception cref="MicroVmException">The host gives no thread.</exception>
-    internal void Begin(IBackendObserver observer)
+    internal void Begin(IBackendObserver observer, IThreadOwner owner)
     {
         (_observer, _since) = (observer, Environment.TickCount64);
-        _thread = HostThread.Start(Run, _needs.Name);
+        _thread = HostThread.Start(Run, _needs.Name, owner);
     }
 
     /// <summary>The failure to throw where the backend cannot serve the device.</summary>
@@ -120,10 +120,7 @@ internal sealed class BackendKeeper : IDisposable, IMemoryListener
     }
 
     /// <inheritdoc/>
-    public void Added(in MemoryRegion part)
-    {
-        if (_memory?.Regions.Length is > VhostUserConst.MaxRegions and var pieces) throw MicroVmException.Host("guest memory has too many pieces", $"{pieces} for {_needs.Socket}", $"Give fewer DIMMs: {VhostUserConst.MaxRegions} pieces in all");
-    }
+    int IMemoryListener.MostRegions => VhostUserConst.MaxRegions;
 
     /// <inheritdoc/>
     /// <remarks>Waits for the thread: when this returns an honest backend knows of the change; one that does not answer has been cut off.</remarks>
@@ -167,6 +164,20 @@ internal sealed class BackendKeeper : IDisposable, IMemoryListener
     }
 
     private void Run()
+    {
+        try
+        {
+            Keep();
+        }
+        finally
+        {
+            // Who waits for this thread goes on, also if it failed.
+            _released.Set();
+            _told.Set();
+        }
+    }
+
+    private void Keep()
     {
         while (!Volatile.Read(ref _stopping))
         {

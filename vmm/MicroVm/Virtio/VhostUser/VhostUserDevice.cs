@@ -60,7 +60,7 @@ internal abstract class VhostUserDevice : VirtioDevice, IBackendObserver
         try
         {
             T device = make(keeper);
-            keeper.Begin(device);
+            keeper.Begin(device, device);
             return device;
         }
         catch

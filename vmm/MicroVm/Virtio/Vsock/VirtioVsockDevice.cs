@@ -38,7 +38,7 @@ public sealed class VirtioVsockDevice : VirtioDevice
     /// <inheritdoc/>
     public override void Activate(in ActivationContext context)
     {
-        _loop ??= new EventLoop("virtio-vsock");
+        _loop ??= new EventLoop("virtio-vsock", this);
         if (_vhost is { } vhost)
         {
             vhost.Start(context, Transport, _loop);

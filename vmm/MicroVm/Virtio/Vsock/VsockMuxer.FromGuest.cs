@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using MicroVm.Devices;
+using MicroVm.Kvm;
 using MicroVm.Virtio.Queue;
 
 namespace MicroVm.Virtio.Vsock;
@@ -52,9 +53,9 @@ internal sealed partial class VsockMuxer
     private void Connect(in VirtioVsockHeader header)
     {
         int fd = _table.IsFull ? -1 : _host.Connect(header.DestinationPort);
-        if (fd < 0 || !TryWatch(fd, out VsockConnection? c))
+        if (fd < 0 || HostDescriptors.IsReserved(fd) || !TryWatch(fd, out VsockConnection? c))
         {
-            if (fd >= 0) Kvm.HostSocket.Close(fd);
+            if (fd >= 0) HostSocket.Close(fd);
             _table.Refuse(header.DestinationPort, header.SourcePort);
             return;
         }

@@ -77,7 +77,7 @@ internal sealed partial class VsockMuxer : IEventHandler
                 Deafen(fd != -Libc.ECONNABORTED);
                 return;
             }
-            if (_table.IsFull || !TryWatch(fd, out VsockConnection? c))
+            if (_table.IsFull || HostDescriptors.IsReserved(fd) || !TryWatch(fd, out VsockConnection? c))
             {
                 HostSocket.Close(fd);
                 continue;

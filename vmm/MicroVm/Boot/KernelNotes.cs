@@ -4,18 +4,22 @@ using MicroVm.Devices;
 
 namespace MicroVm.Boot;
 
-/// <summary>Finds the PVH entry among the notes of a kernel.</summary>
-internal static class PvhNote
+/// <summary>What the notes of a kernel say: where its PVH entry is, and whether it is Linux.</summary>
+internal static class KernelNotes
 {
     /// <summary>The entry that a PT_NOTE segment names, or null if it has none.</summary>
+    /// <param name="bytes">The file.</param>
+    /// <param name="p">The segment.</param>
+    /// <param name="isLinux">Becomes true if a note is Linux's.</param>
     /// <exception cref="MicroVmException">The notes are not well-formed.</exception>
-    internal static uint? Find(ImageBytes bytes, in Elf64Phdr p)
+    internal static uint? Find(ImageBytes bytes, in Elf64Phdr p, ref bool isLinux)
     {
         if (!bytes.Has(p.Offset, p.FileSize)) throw bytes.Bad("p_filesz", $"0x{p.FileSize:x} at p_offset 0x{p.Offset:x} of the PT_NOTE leads outside of {bytes.Length} bytes", "It looks truncated: copy it again");
         if (p.FileSize > ElfConst.MaxNoteBytes) throw bytes.Bad("p_filesz", $"0x{p.FileSize:x} of the PT_NOTE is over {ElfConst.MaxNoteBytes} bytes");
         Span<byte> notes = p.FileSize <= 1024 ? stackalloc byte[(int)p.FileSize] : new byte[p.FileSize];
         bytes.Read(p.Offset, notes);
         int header = Unsafe.SizeOf<ElfNote>();
+        uint? entry = null;
         while (notes.Length >= header)
         {
             ElfNote note = MemoryMarshal.Read<ElfNote>(notes);
@@ -23,10 +27,12 @@ internal static class PvhNote
             ulong nameEnd = (ulong)header + Padded(note.NameSize), end = nameEnd + note.DescSize;
             if (nameEnd > (ulong)notes.Length) throw bytes.Bad("n_namesz", $"{note.NameSize} leads outside of its PT_NOTE");
             if (end > (ulong)notes.Length) throw bytes.Bad("n_descsz", $"{note.DescSize} leads outside of its PT_NOTE");
-            if (IsEntry(note, notes[header..])) return Entry(bytes, notes[(int)nameEnd..(int)end]);
+            // Build salt, LTO: every Linux since 4.20 has one of them.
+            isLinux |= note.NameSize == "Linux\0"u8.Length && notes[header..].StartsWith("Linux\0"u8);
+            if (entry is null && IsEntry(note, notes[header..])) entry = Entry(bytes, notes[(int)nameEnd..(int)end]);
             notes = notes[(int)Math.Min(nameEnd + Padded(note.DescSize), (ulong)notes.Length)..];
         }
-        return null;
+        return entry;
     }
 
     private static bool IsEntry(in ElfNote note, ReadOnlySpan<byte> name) =>
