@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using MicroVm.Cli.Arguments;
+using MicroVm.Diagnostics;
 using MicroVm.Events;
 using MicroVm.Virtio;
 using Xunit;

@@ -13,7 +13,7 @@ internal static class RunOptions
     [
         new("kernel", "FILE", "Linux kernel: bzImage of any compression, or ELF (vmlinux).", static (s, v) => s.Kernel = Text(v)) { Heading = "Guest" },
         new("initrd", "FILE", "Initial RAM disk.", static (s, v) => s.Initrd = Text(v)),
-        new("cmdline", "TEXT", "Kernel command line. Linux gets panic=-1 in front of it, and pci=off where the\nmachine has no PCI; what you write wins.", static (s, v) => s.CommandLine = v.Text) { Default = "console=ttyS0" },
+        new("cmdline", "TEXT", "Kernel command line. Linux gets panic=-1 in front of it, so that a kernel\nthat panics ends the machine; what you write wins.", static (s, v) => s.CommandLine = v.Text) { Default = "console=ttyS0" },
         new("cpus", "N", "vCPUs, 1 to 64.", static (s, v) => s.Cpus = Count(v)) { Default = "1" },
         new("max-cpus", "N", "vCPUs that there may be: 'microvm ctl NAME resize --cpus' changes their\nnumber while the guest runs.", static (s, v) => s.PossibleCpus = Count(v)) { Default = "as many as --cpus, which then stay" },
         new("memory", "SIZE", "Guest memory: 512M, 2G.", static (s, v) => s.MemoryBytes = SizeText.Parse(v)) { Default = "256M" },

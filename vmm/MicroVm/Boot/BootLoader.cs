@@ -7,9 +7,8 @@ namespace MicroVm.Boot;
 /// <param name="Kernel">Path of the kernel.</param>
 /// <param name="Initrd">Path of the initial RAM disk, null for none.</param>
 /// <param name="CommandLine">Kernel command line.</param>
-/// <param name="HasPci">The machine has PCI; a Linux kernel is told where it has none.</param>
 /// <param name="UseCache">Whether unpacked kernels may be kept in the user's cache.</param>
-internal readonly record struct BootSource(string Kernel, string? Initrd, string CommandLine, bool HasPci = true, bool UseCache = true);
+internal readonly record struct BootSource(string Kernel, string? Initrd, string CommandLine, bool UseCache = true);
 
 /// <summary>Puts kernel, initial RAM disk, command line and boot parameters into guest memory. ACPI tables are the machine's part.</summary>
 internal static class BootLoader
@@ -33,7 +32,7 @@ internal static class BootLoader
         if (memory.Size < BootLayout.MinMemory) throw MemoryMap.TooSmall(memory);
         kernel = KernelLoader.Load(memory, file, source.UseCache ? KernelCache.OpenDefault : null);
         int limit = CommandLineLimit(kernel);
-        CommandLine.Write(memory, kernel.IsLinux ? CommandLine.ForLinux(source.CommandLine, source.HasPci, limit) : source.CommandLine, limit);
+        CommandLine.Write(memory, kernel.IsLinux ? CommandLine.ForLinux(source.CommandLine, limit) : source.CommandLine, limit);
         LoadedInitrd initrd = default;
         if (source.Initrd is not null)
         {

@@ -7,28 +7,17 @@ namespace MicroVm.Boot;
 /// <summary>The kernel's command line.</summary>
 internal static class CommandLine
 {
-    /// <summary>What a Linux kernel is told besides, in front of the user's words, so that theirs win.</summary>
+    private const string Panic = "panic=-1";
+
+    /// <summary>What a Linux kernel is told besides, in front of the user's words, so that theirs win: one that panics
+    /// ends the machine instead of standing still for ever.</summary>
     /// <param name="text">The user's words.</param>
-    /// <param name="hasPci">The machine has PCI.</param>
     /// <param name="limit">Bytes that the kernel takes.</param>
     /// <returns><paramref name="text"/> alone where there is no room for more.</returns>
-    internal static string ForLinux(string text, bool hasPci, int limit)
+    internal static string ForLinux(string text, int limit)
     {
-        // A kernel that panics ends the machine instead of standing still for ever.
-        string more = "panic=-1";
-        // Else it looks for configuration space, and says as an error that it found none.
-        if (!hasPci && !HasWord(text, "pci=")) more += " pci=off";
-        string whole = text.Length == 0 ? more : $"{more} {text}";
+        string whole = text.Length == 0 ? Panic : $"{Panic} {text}";
         return Encoding.UTF8.GetByteCount(whole) <= limit ? whole : text;
-    }
-
-    private static bool HasWord(string text, string start)
-    {
-        for (int at = 0; (at = text.IndexOf(start, at, StringComparison.Ordinal)) >= 0; at++)
-        {
-            if (at == 0 || text[at - 1] == ' ') return true;
-        }
-        return false;
     }
 
     /// <summary>Writes it, ended by a NUL, to <see cref="BootLayout.CommandLine"/>.</summary>

@@ -140,6 +140,7 @@ internal sealed class MachineBuilder
         IoApic ioApic = new(router, pins);
         _mmio.Add(MachineMap.Ioapic.Base, ioApic);
         AcpiGed ged = AddPlatformDevices(router, serial);
+        if (!hasPci) _ports.Add(MachineMap.Pci1.Base, new PciMechanism1());
         VirtioMmio[] virtio = AddVirtio(vm, memory, router, devices, pages);
         if (pci is not null) pci.Line = PciLine(router, ioApic, pciLine!.Value);
         if (_options.Iommu) AddIommu(pci!, memory, router);
@@ -260,7 +261,7 @@ internal sealed class MachineBuilder
     // Before KVM is asked for anything: what is wrong with a file is said also where there is no KVM.
     private BootState LoadImage(GuestMemory memory, bool hasPci)
     {
-        BootSource source = new(_options.Kernel, _options.Initrd, _options.CommandLine, hasPci, _options.KernelCache);
+        BootSource source = new(_options.Kernel, _options.Initrd, _options.CommandLine, _options.KernelCache);
         // The guest believes in configuration space only where the memory map or ACPI reserves it.
         // Some guests look at one, some at the other.
         ReadOnlySpan<MemoryMapEntry> reserved =
