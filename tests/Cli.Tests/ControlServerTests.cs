@@ -245,9 +245,11 @@ public sealed class ControlServerTests : IDisposable
         byte[] request = Encoding.UTF8.GetBytes("""{"command":"list"}""" + "\n");
         for (int i = 0; i < 2000; i++)
         {
-            using ControlClient client = _target.Connect();
-            Assert.True(client.Send(request.AsSpan(0, i % (request.Length + 1))));
-            if (i % 8 == 0) AllAreServed();
+            using (ControlClient client = _target.Connect())
+            {
+                Assert.True(client.Send(request.AsSpan(0, i % (request.Length + 1))));
+            }
+            if (i % 8 == 7) AllAreServed();
         }
         AllAreServed();
         Others();

@@ -58,6 +58,8 @@ internal static class Subjects
         ["AcpiMemory"] = static () => OnPage(AcpiMemory.Size, static page => new AcpiMemory(page)),
         ["AcpiSleep"] = static () => new Subject(new AcpiSleep(new Power())),
         ["ExitPort"] = static () => new Subject(new ExitPort(new Power())),
+        ["KeyboardReset"] = static () => new Subject(new KeyboardReset(new Power())),
+        ["PciMechanism1"] = static () => new Subject(new PciMechanism1()),
         ["PvPanic"] = static () => new Subject(new PvPanic(new Power())),
         // Without pins, so that nothing of KVM is needed: an entry that has no pin is a register like any other.
         ["IoApic"] = static () => new Subject(new IoApic(new InterruptRouter(null!, 0), 0)) { Selector = "Select" },

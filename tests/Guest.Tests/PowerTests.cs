@@ -5,12 +5,13 @@ namespace Guest.Tests;
 /// <summary>Row S3: the ports by which the guest ends the machine.</summary>
 public sealed class PowerTests
 {
-    private const int Exit = 0xf4, Panic = 0x505, Sleep = 0x600, Reset = 0x602;
+    private const int Exit = 0xf4, Panic = 0x505, Sleep = 0x600, Reset = 0x602, Keyboard = 0x64;
 
     [KvmTheory]
     [InlineData(Sleep, 0x34, EndReason.PowerOff, 0)]
     [InlineData(Sleep, 0xf7, EndReason.PowerOff, 0)] // bits that say nothing
     [InlineData(Reset, 0x01, EndReason.Reset, 0)]
+    [InlineData(Keyboard, 0xfe, EndReason.Reset, 0)]
     [InlineData(Panic, 0x01, EndReason.Panic, MachineResult.CrashedCode)]
     [InlineData(Panic, 0xff, EndReason.Panic, MachineResult.CrashedCode)]
     [InlineData(Exit, 0x00, EndReason.GuestExit, 0)]

@@ -1,8 +1,9 @@
-/* Writes every byte to the ports of sleep, reset and panic, but for those that end the machine there, and to the ports
+/* Writes every byte to the ports of sleep, reset, panic and keyboard, but for those that end the machine there, and to the ports
    by which other machines are reset or switched off; then every byte, four of it at once and two, to and across the
    ports of sleep, reset, panic and exit, which take single bytes only. Then the command line's last byte goes to the
    port that is the rest of it (port * 256 + byte; 0); code 42 if the machine is still there. */
 #include "guest.inc"
+        .set    KEYBOARD, 0x64
         .set    PANIC, 0x505
         .set    SLEEP, 0x600
         .set    RESET, 0x602
@@ -26,7 +27,11 @@ next:   mov     %bl, %al
         jnz     3f
         mov     $PANIC, %dx
         call    byte
-3:      mov     $elsewhere, %esi
+3:      cmp     $0xfe, %bl              /* pulse the reset line */
+        je      5f
+        mov     $KEYBOARD, %dx
+        call    byte
+5:      mov     $elsewhere, %esi
 4:      movzwl  (%esi), %edx
         call    byte
         add     $2, %esi
@@ -70,8 +75,8 @@ wide:   mov     %ecx, %eax
         out     %eax, %dx
         ret
 
-/* Keyboard controller, fast reset, reset control, SMI command, power management of QEMU, Bochs and PIIX4, debug exit. */
+/* Keyboard controller's data, fast reset, reset control, SMI command, power management of QEMU, Bochs and PIIX4, debug exit. */
 elsewhere:
-        .word   0x60, 0x64, 0x92, 0xcf9, 0xb2, 0x604, 0xb004, 0x4004, 0x8900, 0x501
+        .word   0x60, 0x92, 0xcf9, 0xb2, 0x604, 0xb004, 0x4004, 0x8900, 0x501
 elsewhere_end:
 last:   .long   0, 0

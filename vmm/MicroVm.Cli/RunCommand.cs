@@ -42,7 +42,7 @@ internal static class RunCommand
         MachineResult result;
         try
         {
-            if (raw) Terminal.EnterRaw();
+            if (raw) Terminal.EnterRaw(signals.Remember);
             result = machine.Run();
         }
         finally
@@ -53,7 +53,9 @@ internal static class RunCommand
         control?.Dispose();
         // The last lines of a trace come before the line about the end.
         signals.Dispose();
+        signals.LimitDisposal(ExitCode(result, signals));
         machine.Dispose();
+        SignalWatch.Disarm();
         return Report(result, signals);
     }
 
@@ -68,6 +70,9 @@ internal static class RunCommand
         if (command == EscapeCommand.Quit) signals.StopByKey();
         else Output.Error("microvm: Ctrl-A x ends the machine, Ctrl-A Ctrl-A sends Ctrl-A, Ctrl-A h prints this\n");
     }
+
+    private static int ExitCode(MachineResult result, StopSignals signals) =>
+        result.Reason == EndReason.Stopped && signals.ExitCode != 0 ? signals.ExitCode : result.ExitCode;
 
     private static int Report(MachineResult result, StopSignals signals)
     {

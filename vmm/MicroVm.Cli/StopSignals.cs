@@ -25,7 +25,16 @@ internal sealed class StopSignals : IDisposable
         Vcpu first = machine.Parts.Vcpus[0];
         _watch = SignalWatch.Install(first.Kvm, terminal ? EndingOnTerminal : Ending, terminal);
         first.Interrupted = Obey;
+        machine.Ending = () => _watch.Arm(ExitCode != 0 ? ExitCode : MachineResult.StoppedCode);
+        machine.Left = SignalWatch.Disarm;
     }
+
+    /// <summary>The terminal is set back to this also where the process has to be ended.</summary>
+    internal void Remember(HostTerminal terminal) => _watch.Remember(terminal);
+
+    /// <summary>The machine is disposed of, which may wait for the host as well. Also after <see cref="Dispose"/>.</summary>
+    /// <param name="code">Exit code of the process if it does not come back.</param>
+    internal void LimitDisposal(int code) => _watch.Arm(code);
 
     /// <summary>Exit code that says by what the machine was stopped; 0 if by nothing here.</summary>
     internal int ExitCode => Volatile.Read(ref _code);

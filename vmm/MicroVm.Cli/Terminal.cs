@@ -16,11 +16,14 @@ internal static class Terminal
     internal static bool IsColour(int fd) => HostTerminal.IsTerminal(fd) && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR"));
 
     /// <summary>Makes the terminal at standard input raw, if there is one and this process is in its foreground.</summary>
-    internal static void EnterRaw()
+    /// <param name="found">Gets it before it is raw.</param>
+    internal static void EnterRaw(Action<HostTerminal> found)
     {
         HostTerminal? terminal = HostTerminal.TryOpen(StandardInput);
         Volatile.Write(ref s_raw, terminal);
-        terminal?.MakeRaw();
+        if (terminal is null) return;
+        found(terminal);
+        terminal.MakeRaw();
     }
 
     /// <summary>Raw again after the process was stopped and goes on (SIGCONT): the shell has set the terminal to its own liking meanwhile.</summary>

@@ -42,7 +42,8 @@ public sealed class BootParametersTests(BootFixture fixture) : IClassFixture<Boo
         Assert.Equal((0xaa55, 0x53726448u, 0x020f), (BootFixture.Value<ushort>(memory, page + 0x1fe), Word(memory, page + 0x202), BootFixture.Value<ushort>(memory, page + 0x206)));
         Assert.Equal((0xff, 1), (BootFixture.Value<byte>(memory, page + 0x210), BootFixture.Value<byte>(memory, page + 0x211)));
         Assert.Equal((0x3ffe000u, 5000u), (Word(memory, page + 0x218), Word(memory, page + 0x21c)));
-        Assert.Equal("root=/dev/vda", Text(memory, Word(memory, page + 0x228)));
+        // It is Linux: it has a setup header.
+        Assert.Equal("panic=-1 root=/dev/vda", Text(memory, Word(memory, page + 0x228)));
         Assert.Equal((Rsdp, 3), (Long(memory, page + 0x70), BootFixture.Value<byte>(memory, page + 0x1e8)));
         Assert.Equal((0x100000ul, 0x3f00000ul, 1u), (Long(memory, page + 0x2d0 + 40), Long(memory, page + 0x2d0 + 48), Word(memory, page + 0x2d0 + 56)));
         // The setup header of the file, and nothing of what is around it.

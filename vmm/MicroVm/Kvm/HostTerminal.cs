@@ -52,6 +52,16 @@ internal sealed unsafe class HostTerminal
         _ = Libc.tcsetattr(_fd, TCSANOW, &raw);
     }
 
+    /// <summary>Where it is.</summary>
+    internal int Descriptor => _fd;
+
+    /// <summary>How it was found: the first bytes of <c>struct termios</c>, which are the kernel's.</summary>
+    internal void CopySaved(Span<byte> state)
+    {
+        Libc.Termios saved = _saved;
+        new ReadOnlySpan<byte>(&saved, state.Length).CopyTo(state);
+    }
+
     /// <summary>As it was found. From any thread, more than once.</summary>
     internal void Restore()
     {

@@ -88,6 +88,7 @@ internal static unsafe partial class Libc
     [DllImport("libc")] internal static extern int tgkill(int process, int thread, int signal);
     [DllImport("libc")] internal static extern int gettid();
     [DllImport("libc")] internal static extern int getpid();
+    [DllImport("libc")] internal static extern uint alarm(uint seconds);
     [DllImport("libc")] internal static extern int getrlimit(int resource, HostDescriptors.Limits* limits);
     [DllImport("libc")] internal static extern int setrlimit(int resource, HostDescriptors.Limits* limits);
     [DllImport("libc")] internal static extern int isatty(int fd);

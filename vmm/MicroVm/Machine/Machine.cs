@@ -65,6 +65,7 @@ public sealed partial class Machine : IDisposable, IAsyncDisposable
         Timeline.Mark("run");
         _parts.Vcpus[0].Run();
         foreach (Vcpu vcpu in _parts.Vcpus.AsSpan(1)) vcpu.Join();
+        Left?.Invoke();
         Timeline.Mark("end");
         _parts.Serial?.Finish(FlushTime);
         _parts.Console?.Finish(FlushTime);
@@ -188,8 +189,15 @@ public sealed partial class Machine : IDisposable, IAsyncDisposable
         if (_parts.Console?.TerminalSize is { } size) _parts.ConsoleDevice!.Resize(size.Columns, size.Rows);
     }
 
+    /// <summary>Called once when the machine begins to end, on whatever thread ends it; set before <see cref="Run"/>.</summary>
+    internal Action? Ending { private get; set; }
+
+    /// <summary>Called on the thread of <see cref="Run"/> when all vCPUs have left the guest and their devices.</summary>
+    internal Action? Left { private get; set; }
+
     private void KickAll()
     {
+        Ending?.Invoke();
         foreach (Vcpu vcpu in _parts.Vcpus) vcpu.Kick();
         _parts.Hotplug?.End();
     }
