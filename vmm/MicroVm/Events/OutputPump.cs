@@ -207,7 +207,8 @@ public sealed class OutputPump : IOutputSink, IDisposable
             if (!ready) continue;
             int written = HostIo.Write(_fd, bytes);
             if (written >= 0) bytes = bytes[written..];
-            else if (written is -Libc.ENOSPC) break;
+            // A file that may not grow, for want of space or for a limit, takes what comes when it may again.
+            else if (written is -Libc.ENOSPC or -Libc.EDQUOT or -Libc.EFBIG) break;
             else if (written != -Libc.EAGAIN) Abandon();
         }
         if (bytes.IsEmpty) return;

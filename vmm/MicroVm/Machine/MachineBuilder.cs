@@ -47,6 +47,7 @@ internal sealed class MachineBuilder
     internal MachineBuilder(MachineOptions options)
     {
         Validate(options);
+        QuietHandler.SurviveFailedWrites();
         _options = options;
         _log = _owned.Add(new OutputPump(StandardError, "log", 1 << 14));
         _errors = new GuestErrors(_log);
