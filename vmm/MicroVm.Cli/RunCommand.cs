@@ -71,6 +71,11 @@ internal static class RunCommand
 
     private static int Report(MachineResult result, StopSignals signals)
     {
+        if (result.LostOutput != 0)
+        {
+            Output.ErrorLine($"microvm: note: {result.LostOutput} bytes of the guest's output are lost, " +
+                "their reader was too slow or their file could not grow.");
+        }
         switch (result.Reason)
         {
             case EndReason.GuestExit or EndReason.PowerOff or EndReason.Reset:
@@ -111,6 +116,8 @@ internal static class RunCommand
     {
         int error = Output.Write(file.Descriptor, JsonText.Of(Timeline.Json(), indented: true));
         if (error == 0) return;
-        Output.ErrorLine($"microvm: error: {MicroVmException.Refused(FailureKind.Host, "cannot write the timeline", path, error, "Free space on its file system").Message}");
+        MicroVmException refused = MicroVmException.Refused(FailureKind.Host, "cannot write the timeline", path, error,
+            "Free space on its file system");
+        Output.ErrorLine($"microvm: error: {refused.Message}");
     }
 }

@@ -159,7 +159,8 @@ internal sealed class MachineBuilder
         return new MachineParts
         {
             Owned = _owned, End = _end, Vm = vm, Memory = memory, Trace = _trace, Ports = _ports, Mmio = _mmio, Router = router, Ged = ged,
-            Virtio = virtio, Pci = pci, Hotplug = hotplug, Slots = slots, VcpuSet = vcpus, Cpus = cpus, Dimms = dimms, Serial = serial,
+            Virtio = virtio, Pci = pci, Hotplug = hotplug, Slots = slots, VcpuSet = vcpus, Cpus = cpus, Dimms = dimms,
+            Log = _log, OutputPatience = _options.OutputPatience, Serial = serial,
             Console = console, ConsoleDevice = consoleDevice, ConsolePorts = ports,
         };
     }
