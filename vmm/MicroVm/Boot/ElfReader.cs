@@ -20,16 +20,24 @@ internal static class ElfReader
         Span<Elf64Phdr> loads = stackalloc Elf64Phdr[ElfConst.MaxSegments];
         int count = 0;
         uint? pvh = null;
+        bool isProgram = false;
         uint entrySize = EntrySize(wide);
         for (uint i = 0; i < header.PhNum; i++)
         {
             Elf64Phdr p = ReadProgramHeader(bytes, header.PhOffset + i * entrySize, wide);
-            if (p.Type == (uint)ElfSegmentType.Note) pvh ??= PvhNote.Find(bytes, p);
+            if (p.Type == (uint)ElfSegmentType.Note) pvh ??= PvhNote.Find(bytes, p, ref isProgram);
+            isProgram |= p.Type == (uint)ElfSegmentType.Interpreter;
             if (p.Type != (uint)ElfSegmentType.Load || p.MemSize == 0 && p.FileSize == 0) continue;
             Check(bytes, p, i);
             loads[count++] = p;
         }
         if (count == 0) throw bytes.Bad("e_phnum", "leads to no PT_LOAD segment: nothing to load");
+        // Some kernels with a note (FreeBSD's) name an interpreter too.
+        if (pvh is null && isProgram)
+        {
+            throw bytes.Bad("the file", "is a program for Linux, not a kernel",
+                "Use a bzImage or vmlinux; User-mode Linux is a program too, and starts without microvm");
+        }
         if (pvh is null && !wide) throw bytes.Bad("EI_CLASS", "is 32-bit and there is no PVH note (type 18, \"Xen\") with an entry", "Give a kernel with CONFIG_PVH, or a 64-bit one");
         return new KernelImage(pvh is null ? BootMode.Linux64 : BootMode.Pvh32, pvh ?? header.Entry, Segments(loads[..count]));
     }

@@ -4,12 +4,15 @@ using MicroVm.Devices;
 
 namespace MicroVm.Boot;
 
-/// <summary>Finds the PVH entry among the notes of a kernel.</summary>
+/// <summary>Finds the PVH entry among the notes of a kernel, and the mark of a program that is none.</summary>
 internal static class PvhNote
 {
     /// <summary>The entry that a PT_NOTE segment names, or null if it has none.</summary>
+    /// <param name="bytes">The file.</param>
+    /// <param name="p">The segment.</param>
+    /// <param name="isProgram">Set if a note says for which system's calls the file was linked.</param>
     /// <exception cref="MicroVmException">The notes are not well-formed.</exception>
-    internal static uint? Find(ImageBytes bytes, in Elf64Phdr p)
+    internal static uint? Find(ImageBytes bytes, in Elf64Phdr p, ref bool isProgram)
     {
         if (!bytes.Has(p.Offset, p.FileSize)) throw bytes.Bad("p_filesz", $"0x{p.FileSize:x} at p_offset 0x{p.Offset:x} of the PT_NOTE leads outside of {bytes.Length} bytes", "It looks truncated: copy it again");
         if (p.FileSize > ElfConst.MaxNoteBytes) throw bytes.Bad("p_filesz", $"0x{p.FileSize:x} of the PT_NOTE is over {ElfConst.MaxNoteBytes} bytes");
@@ -23,14 +26,18 @@ internal static class PvhNote
             ulong nameEnd = (ulong)header + Padded(note.NameSize), end = nameEnd + note.DescSize;
             if (nameEnd > (ulong)notes.Length) throw bytes.Bad("n_namesz", $"{note.NameSize} leads outside of its PT_NOTE");
             if (end > (ulong)notes.Length) throw bytes.Bad("n_descsz", $"{note.DescSize} leads outside of its PT_NOTE");
-            if (IsEntry(note, notes[header..])) return Entry(bytes, notes[(int)nameEnd..(int)end]);
+            isProgram |= note.DescSize == ElfConst.AbiNoteSize
+                && Is(note, notes[header..], ElfConst.AbiNoteType, ElfConst.AbiNoteName);
+            if (Is(note, notes[header..], PvhConst.NoteType, PvhConst.NoteName))
+                return Entry(bytes, notes[(int)nameEnd..(int)end]);
             notes = notes[(int)Math.Min(nameEnd + Padded(note.DescSize), (ulong)notes.Length)..];
         }
         return null;
     }
 
-    private static bool IsEntry(in ElfNote note, ReadOnlySpan<byte> name) =>
-        note.Type == PvhConst.NoteType && note.NameSize == sizeof(uint) && MemoryMarshal.Read<uint>(name) == PvhConst.NoteName;
+    // Both are notes with names of three letters.
+    private static bool Is(in ElfNote note, ReadOnlySpan<byte> name, long type, long wanted) =>
+        note.Type == type && note.NameSize == sizeof(uint) && MemoryMarshal.Read<uint>(name) == wanted;
 
     private static uint Entry(ImageBytes bytes, ReadOnlySpan<byte> description)
     {
