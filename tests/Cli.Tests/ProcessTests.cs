@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.Json;
 using Xunit;
 
@@ -59,6 +60,37 @@ public class ProcessTests
     [KvmFact]
     public void Standard_output_that_is_a_closed_pipe_does_not_matter_to_the_guest() =>
         Assert.Equal($"{GuestCode}\n", Cli.Shell("{ sleep 0.2; \"$0\" \"$@\"; echo $? >&2; } | true", "run", "--kernel", Hello).Error);
+
+    [KvmFact]
+    public void Reader_that_begins_late_gets_all_of_the_output()
+    {
+        const string Script = "{ \"$0\" \"$@\"; echo $? >&2; } | (sleep 5; cat)";
+        Ran ran = Cli.Shell(Script, "run", "--kernel", Guests.Path("bytes"), "--cmdline", "300000");
+        Assert.Equal(($"{GuestCode}\n", 300_000), (ran.Error, ran.Out.Length));
+    }
+
+    [KvmFact]
+    public void Signal_while_a_reader_is_waited_for_ends_the_wait_with_the_guest_s_code_and_a_note()
+    {
+        string pipe = Path.Combine(Cli.Scratch, "deaf");
+        string script = $"mkfifo {pipe}; sleep 60 <{pipe} >/dev/null 2>&1 & sleeper=$!; " +
+            $"(sleep 6; kill -TERM $$; sleep 3; kill $sleeper) >/dev/null 2>&1 & exec \"$0\" \"$@\" >{pipe}";
+        Stopwatch time = Stopwatch.StartNew();
+        Ran ran = Cli.Shell(script, "run", "--kernel", Guests.Path("bytes"), "--cmdline", "80000");
+        Assert.Equal(GuestCode, ran.Code);
+        Assert.Matches(@"^microvm: note: \d+ bytes of the guest's output are lost, ", ran.Error);
+        Assert.InRange(time.Elapsed, TimeSpan.FromSeconds(6), TimeSpan.FromSeconds(25));
+    }
+
+    [KvmFact]
+    public void Limit_on_the_size_of_files_costs_output_and_not_the_machine()
+    {
+        string path = Path.Combine(Cli.Scratch, "limited.log");
+        string[] guest = ["--kernel", Guests.Path("bytes"), "--cmdline", "20000", "--serial", $"file={path}"];
+        Ran ran = Cli.Shell("exec prlimit --fsize=3000:3000 \"$0\" \"$@\"", ["run", .. guest]);
+        Assert.Equal((GuestCode, 3000L), (ran.Code, new FileInfo(path).Length));
+        Assert.Matches("^microvm: note: 17000 bytes of the guest's output are lost, ", ran.Error);
+    }
 
     [Fact]
     public void Help_into_a_closed_pipe_is_no_error() =>

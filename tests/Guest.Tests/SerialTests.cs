@@ -1,7 +1,6 @@
 using System.IO.Pipes;
 using System.Text;
 using MicroVm;
-using MicroVm.Events;
 
 namespace Guest.Tests;
 
@@ -25,10 +24,76 @@ public sealed class SerialTests
     {
         using AnonymousPipeServerStream pipe = new(PipeDirection.In);
         int writeEnd = (int)pipe.ClientSafePipeHandle.DangerousGetHandle();
-        await using Machine machine = Machine.Create(Machines.Options("bytes", "600000") with { Serial = ConsoleEndpoint.Descriptors(-1, writeEnd) });
+        await using Machine machine = Machine.Create(Machines.Options("bytes", "600000") with
+        {
+            Serial = ConsoleEndpoint.Descriptors(-1, writeEnd), OutputPatience = TimeSpan.FromSeconds(1),
+        });
         MachineResult end = await machine.RunAsync().WaitAsync(TimeSpan.FromSeconds(120));
         Assert.Equal(42, end.ExitCode);
-        Assert.True(((OutputPump)machine.Parts.Serial!.Output).Dropped > 0);
+        // All but what the pipe took.
+        Assert.InRange(end.LostOutput, 600_000 - (128 << 10), 600_000);
+    }
+
+    [KvmFact]
+    public async Task S1_ASlowReaderGetsTheEndOfTheOutput()
+    {
+        using AnonymousPipeServerStream pipe = new(PipeDirection.In);
+        using SafeHandleCopy writeEnd = new(pipe.ClientSafePipeHandle);
+        pipe.DisposeLocalCopyOfClientHandle();
+        ConsoleEndpoint serial = ConsoleEndpoint.Descriptors(-1, writeEnd.Descriptor);
+        MachineResult end;
+        Task<byte[]> read;
+        using (Machine machine = Machine.Create(Machines.Options("bytes", "300000") with { Serial = serial }))
+        {
+            read = Task.Run(async () =>
+            {
+                // Until long after the guest has ended; then a piece now and then, until the writer has gone.
+                await Task.Delay(4000);
+                using MemoryStream all = new();
+                byte[] piece = new byte[20_000];
+                while (await pipe.ReadAsync(piece) is var n and not 0)
+                {
+                    all.Write(piece, 0, n);
+                    await Task.Delay(50);
+                }
+                return all.ToArray();
+            });
+            end = machine.Run();
+        }
+        writeEnd.Dispose();
+        byte[] got = await read.WaitAsync(TimeSpan.FromSeconds(60));
+        Assert.Equal((42, 0L), (end.ExitCode, end.LostOutput));
+        Assert.Equal(300_000, got.Length);
+    }
+
+    [KvmFact]
+    public async Task S1_AStreamThatIsReadAfterTheEndHasTheEndOfTheOutput()
+    {
+        Machine machine = Machine.Create(Machines.Options("bytes", "600000") with { Serial = ConsoleEndpoint.Stream });
+        MachineResult end = await machine.RunAsync().WaitAsync(TimeSpan.FromSeconds(120));
+        Stream stream = machine.SerialStream;
+        machine.Dispose();
+        using MemoryStream got = new();
+        await stream.CopyToAsync(got).WaitAsync(TimeSpan.FromSeconds(10));
+        Assert.Equal(600_000 - got.Length, end.LostOutput);
+        Assert.Equal((byte)('A' + (600_000 - 1) % 26), got.ToArray()[^1]);
+    }
+
+    [KvmFact]
+    public async Task S1_AStopEndsTheWaitForAReader()
+    {
+        using AnonymousPipeServerStream pipe = new(PipeDirection.In);
+        int writeEnd = (int)pipe.ClientSafePipeHandle.DangerousGetHandle();
+        await using Machine machine = Machine.Create(Machines.Options("bytes", "80000") with
+        {
+            Serial = ConsoleEndpoint.Descriptors(-1, writeEnd), OutputPatience = TimeSpan.FromHours(1),
+        });
+        Task<MachineResult> run = machine.RunAsync();
+        Assert.True(SpinWait.SpinUntil(() => machine.Parts.End.Requested, TimeSpan.FromSeconds(60)));
+        await Task.Delay(2500);
+        Assert.False(run.IsCompleted);
+        machine.Stop("enough");
+        Assert.Equal(EndReason.GuestExit, (await run.WaitAsync(TimeSpan.FromSeconds(20))).Reason);
     }
 
     [KvmFact]

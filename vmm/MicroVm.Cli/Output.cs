@@ -31,13 +31,15 @@ internal static class Output
     }
 
     /// <summary>Writes all of it, unless the reader has gone or takes nothing for two seconds.</summary>
-    internal static void Write(int fd, ReadOnlySpan<byte> bytes)
+    /// <returns>0, or the error number of what stopped it.</returns>
+    internal static int Write(int fd, ReadOnlySpan<byte> bytes)
     {
         while (!bytes.IsEmpty)
         {
             int written = HostIo.Write(fd, bytes);
             if (written >= 0) bytes = bytes[written..];
-            else if (written != -Libc.EAGAIN || !HostIo.Wait(fd, Libc.EPOLLOUT, PatienceMilliseconds)) return;
+            else if (written != -Libc.EAGAIN || !HostIo.Wait(fd, Libc.EPOLLOUT, PatienceMilliseconds)) return -written;
         }
+        return 0;
     }
 }

@@ -14,6 +14,7 @@ internal static class Program
         ExceptionHandling.SetUnhandledExceptionHandler(Failure.Die);
         try
         {
+            QuietHandler.SurviveFailedWrites();
             return Commands.Dispatch(args);
         }
         catch (Exception e)

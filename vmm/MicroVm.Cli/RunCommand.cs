@@ -27,7 +27,7 @@ internal static class RunCommand
         finally
         {
             Timeline.Mark("exit");
-            if (timeline is not null) WriteTimeline(timeline);
+            if (timeline is not null) WriteTimeline(timeline, settings.Timeline!);
         }
     }
 
@@ -76,6 +76,11 @@ internal static class RunCommand
 
     private static int Report(MachineResult result, StopSignals signals)
     {
+        if (result.LostOutput != 0)
+        {
+            Output.ErrorLine($"microvm: note: {result.LostOutput} bytes of the guest's output are lost, " +
+                "their reader was too slow or their file could not grow.");
+        }
         switch (result.Reason)
         {
             case EndReason.GuestExit or EndReason.PowerOff or EndReason.Reset:
@@ -115,5 +120,13 @@ internal static class RunCommand
         HostFile.TryOpen(path, Libc.O_WRONLY | Libc.O_CREAT | Libc.O_TRUNC, out int error, mode: 0x1a4 /* 0644 */)
         ?? throw MicroVmException.Refused(FailureKind.Host, "cannot make the timeline", path, error, "Give a path in a folder that can be written");
 
-    private static void WriteTimeline(HostFile file) => Output.Write(file.Descriptor, JsonText.Of(Timeline.Json(), indented: true));
+    // The guest's exit code stays: whoever waits for the machine does not wait for this.
+    private static void WriteTimeline(HostFile file, string path)
+    {
+        int error = Output.Write(file.Descriptor, JsonText.Of(Timeline.Json(), indented: true));
+        if (error == 0) return;
+        MicroVmException refused = MicroVmException.Refused(FailureKind.Host, "cannot write the timeline", path, error,
+            "Free space on its file system");
+        Output.ErrorLine($"microvm: error: {refused.Message}");
+    }
 }

@@ -33,10 +33,12 @@ public class MicroVmException(FailureKind kind, string what, string where, strin
     /// <summary>What to try.</summary>
     public string Remedy { get; } = remedy;
 
-    /// <summary>A system call failed. That this process has no descriptors left is no fault of the thing that it was about to open, and has its own remedy.</summary>
+    /// <summary>A system call failed. That this process has no descriptors left is no fault of the thing that it was
+    /// about to open, and has its own remedy, as has its limit on the size of files.</summary>
     internal static MicroVmException Refused(FailureKind kind, string what, string where, int errno, string remedy) => errno is Libc.EMFILE or Libc.ENFILE
         ? Host(what, $"{where}: {Libc.Describe(errno)}", "Raise the limit of open files (ulimit -n)")
-        : new(kind, what, $"{where}: {Libc.Describe(errno)}", remedy);
+        : new(kind, what, $"{where}: {Libc.Describe(errno)}",
+            errno == Libc.EFBIG ? "Raise the limit on the size of files (ulimit -f)" : remedy);
 
     /// <summary>A descriptor that was given could not be duplicated: it is not open, or this process has no more of them.</summary>
     internal static MicroVmException NotOpen(string key, int given, int errno, string remedy) => Refused(

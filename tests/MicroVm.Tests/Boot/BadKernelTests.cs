@@ -72,6 +72,14 @@ public sealed class BadKernelTests(BootFixture fixture) : IClassFixture<BootFixt
         { "the payload", With(Packed, Packed.Length - 36, 0, 0, 0x10, 0) },
         { "needs", With(Packed, Packed.Length - 36, 0, 0, 0, 0x20) },
         { "hdr.payload_length", Packed[..(Packed.Length / 2)] },
+        { "hdr.loadflags", With(TestImages.Plain(), 0x211, 0) },
+        { "hdr.pref_address", With(TestImages.Plain(), 0x25c, 1) },
+        { "hdr.setup_sects", With(TestImages.Plain(), 0x1f1, 255) },
+        { "protected-mode code", TestImages.Plain()[..(1024 + 0x200)] },
+        { "needs", With(TestImages.Plain(), 0x25b, 0x70) },
+        { "a program for Linux", TestImages.Program(3, "/lib64/ld-linux-x86-64.so.2\0"u8.ToArray()) },
+        { "a program for Linux", TestImages.Program(4, TestImages.AbiTag) },
+        { "a program for Linux", File.ReadAllBytes("/proc/self/exe") },
         { "not an ELF", TestImages.Packed("gzip", new byte[100_000]) },
     };
 

@@ -1,7 +1,9 @@
 using System.Diagnostics;
 using System.Runtime.Versioning;
 using MicroVm.Boot;
+using MicroVm.Kvm;
 using MicroVm.Memory;
+using MicroVm.Tests.Host;
 using Xunit;
 
 namespace MicroVm.Tests.Boot;
@@ -42,6 +44,32 @@ public sealed class KernelCacheTests : IDisposable
         Assert.True(first.TryWrite(TestImages.LoadAddress, (byte)~was));
         Assert.Equal(KernelOrigin.Cached, _fixture.LoadFile(path, second, cache: true).Origin);
         Assert.Equal(was, BootFixture.Value<byte>(second, TestImages.LoadAddress));
+    }
+
+    [Ext4Fact]
+    public void AnEntryThatHasItsNameHasItsBytesAfterACrashOfTheHost()
+    {
+        string path = Settled(TestImages.Packed("zstd", TestImages.Kernel()));
+        string image = Mounted.Ext4(_fixture.Folder), copy = image + ".copy";
+        GuestMemory first = _fixture.Guest(), second = _fixture.Guest();
+        // A file system that writes lengths and names when it likes, and the bytes later.
+        using (Mounted before = new("ext4", _fixture.Folder, "loop,data=writeback,nodelalloc", image))
+        {
+            Assert.Equal(KernelOrigin.Unpacked, Load(path, first, before.Path + "/cache"));
+            using HostFile folder = HostFile.TryOpen(before.Path + "/cache", Libc.O_RDONLY | Libc.O_DIRECTORY, out _)!;
+            Assert.Equal(0, folder.Flush());
+            // What a disk has at this moment.
+            File.Copy(image, copy);
+        }
+        using Mounted after = new("ext4", _fixture.Folder, "loop", copy);
+        Assert.Equal(KernelOrigin.Cached, Load(path, second, after.Path + "/cache"));
+        Assert.True(BootFixture.Bytes(first, 0, 8 << 20).AsSpan().SequenceEqual(BootFixture.Bytes(second, 0, 8 << 20)));
+
+        static KernelOrigin Load(string path, GuestMemory memory, string cache)
+        {
+            using BootFile file = BootFile.OpenKernel(path);
+            return KernelLoader.Load(memory, file, () => KernelCache.Open(cache)).Origin;
+        }
     }
 
     public static TheoryData<string> Damages => ["empty", "short", "long", "magic", "key", "segment", "checksum", "random", "not ours to read", "link", "folder"];

@@ -1,4 +1,5 @@
 using MicroVm.Boot;
+using MicroVm.Devices;
 using MicroVm.Memory;
 using Xunit;
 
@@ -28,6 +29,38 @@ public sealed class KernelLoaderTests(BootFixture fixture) : IClassFixture<BootF
         Assert.Equal(TestImages.LoadAddress + (pvh ? 0x20ul : 0x10), kernel.Entry);
         Assert.Equal((TestImages.LoadAddress, TestImages.LoadAddress + 0x210000), (kernel.Start, kernel.End));
         Same(TestImages.Kernel(pvh), memory);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void ABzImageWithoutAPayloadIsEnteredByItsProtectedModeCode(bool wide)
+    {
+        byte[] file = TestImages.Plain(wide);
+        GuestMemory memory = fixture.Guest();
+        LoadedKernel kernel = fixture.Load(file, memory);
+        Assert.Equal((wide ? BootMode.Linux64 : BootMode.Linux32, KernelOrigin.Copied), (kernel.Mode, kernel.Origin));
+        Assert.Equal((TestImages.LoadAddress, TestImages.LoadAddress + 0x6acf8), (kernel.Start, kernel.End));
+        Assert.Equal(TestImages.LoadAddress + (wide ? 0x200ul : 0), kernel.Entry);
+        Assert.Equal(file[1024..], BootFixture.Bytes(memory, TestImages.LoadAddress, file.Length - 1024));
+    }
+
+    [Fact]
+    public void TheThirtyTwoBitEntryHasFlatSegmentsAndTheZeroPage()
+    {
+        using BootFile file = BootFile.OpenKernel(fixture.Write(TestImages.Plain(wide: false), "plain"));
+        GuestMemory memory = fixture.Guest();
+        BootSource source = new("", null, "console=ttyS0", UseCache: false);
+        BootState state = BootLoader.Load(memory, file, source, 0xe0000, [], out _);
+        Assert.Equal((BootMode.Linux32, TestImages.LoadAddress), (state.Mode, state.InstructionPointer));
+        Assert.Equal((0x2000ul, 0ul), (state.Rsi, state.Rbx));
+        Assert.Equal((0ul, (Efer)0, Cr0.ProtectionEnable | Cr0.ExtensionType), (state.Cr3, state.Efer, state.Cr0));
+        // __BOOT_CS and __BOOT_DS: what the code may load again.
+        Assert.Equal((0x10, false, true), (state.Code.Selector, state.Code.Long, state.Code.Wide));
+        Assert.Equal(0x18, state.Data.Selector);
+        Assert.Equal(0x00cf_9b00_0000_fffful, BootFixture.Value<ulong>(memory, state.GdtBase + 0x10));
+        Assert.Equal(0x00cf_9300_0000_fffful, BootFixture.Value<ulong>(memory, state.GdtBase + 0x18));
+        Assert.Equal(0x1800u, BootFixture.Value<uint>(memory, 0x2228));
     }
 
     [NeedsXzTheory]

@@ -101,6 +101,25 @@ internal static class TestImages
         return bytes;
     }
 
+    /// <summary>A bzImage without a payload, as memtest86+ is one: protected-mode code at 1 MiB, with a 64-bit entry or
+    /// none.</summary>
+    internal static byte[] Plain(bool wide = true)
+    {
+        byte[] bytes = BzImage(Code(5000, 9), 0, appendSize: false);
+        bytes.AsSpan(0x248, 8).Clear();
+        BinaryPrimitives.WriteUInt16LittleEndian(bytes.AsSpan(0x236), (ushort)(wide ? 9 : 4));
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(0x258), LoadAddress);
+        BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(0x260), 0x6acf8);
+        return bytes;
+    }
+
+    /// <summary>A statically or dynamically linked program: what the linker puts beside its code.</summary>
+    internal static byte[] Program(uint type, byte[] mark) =>
+        Elf64(0x401000, new Segment(0x400000, Code(9000, 3), 9000), new Segment(0, mark, 0, type));
+
+    /// <summary>The note of a program that is linked for Linux.</summary>
+    internal static byte[] AbiTag => [4, 0, 0, 0, 16, 0, 0, 0, 1, 0, 0, 0, .. "GNU\0"u8, .. new byte[16]];
+
     /// <summary>A bzImage around an ELF, packed as named.</summary>
     internal static byte[] Packed(string compression, byte[] elf) => BzImage(Pack(compression, elf), elf.Length, compression != "gzip");
 

@@ -8,7 +8,7 @@ namespace MicroVm.Tests.Scarce;
 /// </summary>
 internal sealed partial class Scarcity : IDisposable
 {
-    private const int Threads = 6, Descriptors = 7; // RLIMIT_NPROC, RLIMIT_NOFILE
+    private const int FileSize = 1, Threads = 6, Descriptors = 7; // RLIMIT_FSIZE, RLIMIT_NPROC, RLIMIT_NOFILE
     private const int GetFlags = 1;
 
     private readonly int _resource;
@@ -57,6 +57,14 @@ internal sealed partial class Scarcity : IDisposable
     {
         Scarcity scarcity = new(Threads);
         scarcity.Set(0);
+        return scarcity;
+    }
+
+    /// <summary>No file may become larger than this, or be written beyond it.</summary>
+    internal static Scarcity OfFileSize(ulong bytes)
+    {
+        Scarcity scarcity = new(FileSize);
+        scarcity.Set(bytes);
         return scarcity;
     }
 

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using MicroVm.Devices;
 using MicroVm.Kvm;
+using MicroVm.Tests.Host;
 using MicroVm.Virtio.Block;
 using Xunit;
 
@@ -165,14 +166,13 @@ public abstract class BlockTests(DiskEngine engine)
         Assert.Equal(Ok, guest.Request(VirtioBlockType.Out, 0, 4096));
     }
 
-    [SmallFileSystemFact]
+    [MountFact("tmpfs")]
     public void B5_full_disk_fails_the_write_and_keeps_what_was_written()
     {
-        string mount = Directory.CreateTempSubdirectory("microvm-full").FullName;
-        Assert.True(SmallFileSystemFactAttribute.TryMount(mount));
-        try
+        string folder = Directory.CreateTempSubdirectory("microvm-full").FullName;
+        using (Mounted small = new("tmpfs", folder, "size=64k"))
         {
-            string image = Path.Combine(mount, "disk");
+            string image = Path.Combine(small.Path, "disk");
             using (FileStream f = File.Create(image)) f.SetLength(1 << 20);
             using BlockGuest guest = Guest(path: image);
             guest.Data(4096).Fill(0x5a);
@@ -184,11 +184,7 @@ public abstract class BlockTests(DiskEngine engine)
             Assert.Equal(Ok, guest.Request(VirtioBlockType.In, 0, 4096));
             Assert.Equal(-1, guest.Data(4096).IndexOfAnyExcept((byte)0x5a));
         }
-        finally
-        {
-            SmallFileSystemFactAttribute.Unmount(mount);
-            Directory.Delete(mount);
-        }
+        Directory.Delete(folder, recursive: true);
     }
 
     // The same without the right to mount: a device that has room for nothing, and reads as zeros.
@@ -264,33 +260,4 @@ public abstract class BlockTests(DiskEngine engine)
 
     private BlockGuest Guest(bool readOnly = false, uint queueSize = 256, ulong features = GuestDriver.AllFeatures, string? path = null) =>
         new(readOnly: readOnly, queueSize: queueSize, features: features, path: path, options: new DiskOptions("") { Engine = engine });
-}
-
-/// <summary>A test that needs a file system that is full soon; skipped, with the reason, where this user cannot mount one.</summary>
-[AttributeUsage(AttributeTargets.Method)]
-public sealed class SmallFileSystemFactAttribute : FactAttribute
-{
-    private static readonly Lazy<bool> s_works = new(Try);
-
-    public SmallFileSystemFactAttribute() => Skip = s_works.Value ? null : "no right to mount a tmpfs here: run as root";
-
-    internal static bool TryMount(string folder) => Run("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder) == 0;
-
-    internal static void Unmount(string folder) => Assert.Equal(0, Run("umount", folder));
-
-    private static bool Try()
-    {
-        string folder = Directory.CreateTempSubdirectory("microvm-mount").FullName;
-        bool works = TryMount(folder);
-        if (works) Unmount(folder);
-        Directory.Delete(folder);
-        return works;
-    }
-
-    private static int Run(string program, params string[] arguments)
-    {
-        using Process process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardError = true })!;
-        process.WaitForExit();
-        return process.ExitCode;
-    }
 }

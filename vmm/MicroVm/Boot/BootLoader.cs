@@ -47,7 +47,7 @@ internal static class BootLoader
             return BootState.Pvh(kernel.Entry);
         }
         LinuxBoot.Write(memory, kernel, map, initrd, rsdp);
-        return BootState.Linux(kernel.Entry);
+        return kernel.Mode == BootMode.Linux32 ? BootState.Linux32(kernel.Entry) : BootState.Linux(kernel.Entry);
     }
 
     // A kernel without a setup header says nothing, and then Linux of today is assumed.

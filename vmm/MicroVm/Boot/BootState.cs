@@ -10,6 +10,9 @@ internal enum BootMode : uint
 
     /// <summary>Linux 64-bit boot protocol: long mode, identity pages, RSI = zero page.</summary>
     Linux64 = 2,
+
+    /// <summary>Linux 32-bit boot protocol: protected mode, flat segments, no paging, ESI = zero page.</summary>
+    Linux32 = 3,
 }
 
 /// <summary>A segment register with its hidden part, in the terms of KVM's <c>kvm_segment</c>.</summary>
@@ -26,7 +29,7 @@ internal readonly record struct SegmentState(ushort Selector, uint Limit, Segmen
 /// <param name="Mode">How the kernel is entered.</param>
 /// <param name="InstructionPointer">RIP.</param>
 /// <param name="Rbx">PVH: address of the start info.</param>
-/// <param name="Rsi">Linux64: address of the zero page.</param>
+/// <param name="Rsi">Linux32 and Linux64: address of the zero page.</param>
 /// <param name="Cr0">CR0.</param>
 /// <param name="Cr3">Top of the page tables, zero without paging.</param>
 /// <param name="Cr4">CR4.</param>
@@ -53,6 +56,13 @@ internal readonly record struct BootState(
         BootMode.Linux64, entry, 0, BootLayout.ZeroPage, Cr0.ProtectionEnable | Cr0.ExtensionType | Cr0.Paging, BootLayout.PageTables,
         Cr4.PhysicalAddressExtension, Efer.LongModeEnable | Efer.LongModeActive, BootLayout.Gdt, LinuxBoot.GdtBytes - 1,
         Flat(SegmentType.CodeAccessed, isLong: true), Flat(SegmentType.DataAccessed, isLong: false), TaskSegment);
+
+    /// <summary>State for the 32-bit entry of Linux.</summary>
+    internal static BootState Linux32(ulong entry) => Pvh(entry) with
+    {
+        Mode = BootMode.Linux32, Rbx = 0, Rsi = BootLayout.ZeroPage,
+        GdtBase = BootLayout.Gdt, GdtLimit = LinuxBoot.GdtBytes - 1,
+    };
 
     private static SegmentState TaskSegment =>
         new((ushort)LinuxBootConst.TaskSelector, (uint)X86Const.TaskLimit, SegmentType.CodeAccessed, System: true, Long: false, Wide: false, Granular: false);

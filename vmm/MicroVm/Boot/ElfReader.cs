@@ -20,19 +20,26 @@ internal static class ElfReader
         Span<Elf64Phdr> loads = stackalloc Elf64Phdr[ElfConst.MaxSegments];
         int count = 0;
         uint? pvh = null;
-        bool isLinux = false;
+        KernelMarks marks = KernelMarks.None;
         uint entrySize = EntrySize(wide);
         for (uint i = 0; i < header.PhNum; i++)
         {
             Elf64Phdr p = ReadProgramHeader(bytes, header.PhOffset + i * entrySize, wide);
-            if (p.Type == (uint)ElfSegmentType.Note) pvh ??= KernelNotes.Find(bytes, p, ref isLinux);
+            if (p.Type == (uint)ElfSegmentType.Note) pvh ??= KernelNotes.Find(bytes, p, ref marks);
+            if (p.Type == (uint)ElfSegmentType.Interpreter) marks |= KernelMarks.Program;
             if (p.Type != (uint)ElfSegmentType.Load || p.MemSize == 0 && p.FileSize == 0) continue;
             Check(bytes, p, i);
             loads[count++] = p;
         }
         if (count == 0) throw bytes.Bad("e_phnum", "leads to no PT_LOAD segment: nothing to load");
+        // Some kernels with a note (FreeBSD's) name an interpreter too.
+        if (pvh is null && marks.HasFlag(KernelMarks.Program))
+        {
+            throw bytes.Bad("the file", "is a program for Linux, not a kernel",
+                "Use a bzImage or vmlinux; User-mode Linux is a program too, and starts without microvm");
+        }
         if (pvh is null && !wide) throw bytes.Bad("EI_CLASS", "is 32-bit and there is no PVH note (type 18, \"Xen\") with an entry", "Give a kernel with CONFIG_PVH, or a 64-bit one");
-        return new KernelImage(pvh is null ? BootMode.Linux64 : BootMode.Pvh32, pvh ?? header.Entry, Segments(loads[..count])) { IsLinux = isLinux };
+        return new KernelImage(pvh is null ? BootMode.Linux64 : BootMode.Pvh32, pvh ?? header.Entry, Segments(loads[..count])) { IsLinux = marks.HasFlag(KernelMarks.Linux) };
     }
 
     private static Elf64Header ReadHeader(ImageBytes bytes, out bool wide)

@@ -87,7 +87,9 @@ internal sealed class KernelCache : IDisposable
         string name = FileName(source), temporary = name + ".new";
         using HostFile? file = Create(temporary);
         if (file is null) return false;
-        bool kept = Write(file, memory, source, image, start) && _directory.RenameAt(temporary, name) == 0;
+        // On the disk before it has its name: after a crash of the host the bytes are not looked at again.
+        bool written = Write(file, memory, source, image, start) && file.Flush() == 0;
+        bool kept = written && _directory.RenameAt(temporary, name) == 0;
         if (kept) Prune(name);
         else _ = _directory.UnlinkAt(temporary);
         return kept;

@@ -27,7 +27,8 @@ internal enum KernelOrigin
 /// <param name="IsLinux">It is Linux: it has a setup header, or notes of Linux's.</param>
 internal readonly record struct LoadedKernel(BootMode Mode, ulong Entry, ulong Start, ulong End, BootParams? Header, KernelOrigin Origin, bool IsLinux);
 
-/// <summary>Puts a kernel into guest memory: a bzImage of any compression, or an ELF with or without a PVH note.</summary>
+/// <summary>Puts a kernel into guest memory: a bzImage of any compression or none, or an ELF with or without a PVH
+/// note.</summary>
 internal static class KernelLoader
 {
     // Below this a copy is cheaper than to look for a cached file.
@@ -43,9 +44,11 @@ internal static class KernelLoader
         bool elf = ElfReader.Is(file.Prefix), packed = !elf && BzImage.Is(file.Prefix);
         if (!elf && !packed) throw file.Bad("the file", "begins neither like a bzImage nor like an ELF file");
         BootParams? header = packed ? BzImage.Header(file.Prefix) : null;
+        KernelImage? plain = packed ? BzImage.Plain(file) : null;
+        packed &= plain is null;
         using KernelCache? cache = packed || file.Length >= CacheThreshold ? openCache?.Invoke() : null;
         if (cache?.TryLoad(memory, file) is { } cached) return Loaded(cached, header, KernelOrigin.Cached);
-        KernelImage image = packed ? Unpack(memory, file) : Copy(memory, file, ElfReader.Read(file));
+        KernelImage image = packed ? Unpack(memory, file) : Copy(memory, file, plain ?? ElfReader.Read(file));
         cache?.Store(memory, file, image);
         return Loaded(image, header, packed ? KernelOrigin.Unpacked : KernelOrigin.Copied);
     }

@@ -4,7 +4,8 @@ using MicroVm.Memory;
 
 namespace MicroVm.Boot;
 
-/// <summary>What a kernel that is entered by the Linux 64-bit boot protocol is told and stands on: zero page, GDT, identity page tables.</summary>
+/// <summary>What a kernel that is entered by the Linux 64-bit or 32-bit boot protocol is told and stands on: zero page,
+/// GDT, identity page tables.</summary>
 internal static class LinuxBoot
 {
     /// <summary>Bytes of the GDT: up to the two slots of the task register.</summary>
@@ -22,8 +23,8 @@ internal static class LinuxBoot
     {
         if (!memory.TryRange(BootLayout.BootAreaStart, BootLayout.BootAreaEnd - BootLayout.BootAreaStart, out HostRange area)) throw MemoryMap.TooSmall(memory);
         WriteZeroPage(area, kernel.Header ?? NoHeader, map, initrd, rsdp);
-        WriteGdt(area);
-        WritePageTables(area);
+        WriteGdt(area, kernel.Mode == BootMode.Linux32 ? SegmentDescriptor.Code32 : SegmentDescriptor.Code64);
+        if (kernel.Mode == BootMode.Linux64) WritePageTables(area);
     }
 
     private static BootParams NoHeader => new()
@@ -53,10 +54,10 @@ internal static class LinuxBoot
         }
     }
 
-    private static void WriteGdt(HostRange area)
+    private static void WriteGdt(HostRange area, ulong code)
     {
         ulong gdt = BootLayout.Gdt - BootLayout.BootAreaStart;
-        area.Store(gdt + LinuxBootConst.CodeSelector, SegmentDescriptor.Code64);
+        area.Store(gdt + LinuxBootConst.CodeSelector, code);
         area.Store(gdt + LinuxBootConst.DataSelector, SegmentDescriptor.Data32);
         area.Store(gdt + LinuxBootConst.TaskSelector, SegmentDescriptor.Task);
     }

@@ -30,6 +30,9 @@ internal sealed class InputPump(int fd, IInputSink sink, string name, IThreadOwn
     /// <summary>Takes the monitor's own keys out of what is typed; set before <see cref="Start"/>.</summary>
     internal EscapeFilter? Escape { private get; set; }
 
+    /// <summary>Hears, on the pump's thread, that something was read; set before <see cref="Start"/>.</summary>
+    internal Action? Taken { private get; set; }
+
     /// <summary>Starts reading.</summary>
     internal void Start()
     {
@@ -65,6 +68,7 @@ internal sealed class InputPump(int fd, IInputSink sink, string name, IThreadOwn
             _ = _wake.Drain();
             if (_stopping || !ready) continue;
             int count = HostIo.Read(fd, buffer);
+            if (count > 0) Taken?.Invoke();
             if (count > 0) Deliver(buffer[..(Escape?.Filter(buffer[..count]) ?? count)]);
             else if (count != -Libc.EAGAIN) return;
         }

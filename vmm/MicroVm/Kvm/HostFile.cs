@@ -31,7 +31,8 @@ internal readonly record struct HostFileStatus(
 /// <param name="Logical">What can be read and written, at least 512.</param>
 /// <param name="Physical">What costs no reading before it is written.</param>
 /// <param name="Optimal">What is transferred best, or 0.</param>
-internal readonly record struct HostBlockSizes(uint Logical, uint Physical, uint Optimal);
+/// <param name="Freed">What can be given back, at least a physical one; 0 if nothing can.</param>
+internal readonly record struct HostBlockSizes(uint Logical, uint Physical, uint Optimal, uint Freed);
 
 /// <summary>An open file of the host: positional reads and writes that never throw, so that a device can answer its guest with a status.</summary>
 /// <remarks>A transfer goes on after an interruption or a short count and answers the bytes moved, fewer only at the end of the file;
@@ -123,24 +124,33 @@ internal sealed unsafe class HostFile : IDisposable
         return true;
     }
 
-    /// <summary>What blocks it has; of a regular file those of its file system, in sectors of 512 bytes.</summary>
+    /// <summary>What blocks it has; of a regular file those of its file system, in sectors of 512 bytes. Changes
+    /// nothing.</summary>
     internal HostBlockSizes BlockSizes(HostFileKind kind)
     {
         const nuint LogicalSize = 0x1268, PhysicalSize = 0x127b, OptimalSize = 0x1279;   // linux/fs.h: BLKSSZGET, BLKPBSZGET, BLKIOOPT
-        uint logical = 512, physical = 512, optimal = 0;
+        uint logical = 512, physical = 512, optimal = 0, freed = 0;
         Libc.Stat s;
+        if (Libc.fstat(_fd, &s) != 0) return new HostBlockSizes(logical, physical, optimal, freed);
         if (kind == HostFileKind.BlockDevice)
         {
+            freed = HostBlockQueue.DiscardGranularity(s.SpecialDevice);
             _ = Libc.ioctl(_fd, LogicalSize, &logical);
             _ = Libc.ioctl(_fd, PhysicalSize, &physical);
             _ = Libc.ioctl(_fd, OptimalSize, &optimal);
         }
-        else if (Libc.fstat(_fd, &s) == 0)
+        else
         {
             physical = (uint)Math.Clamp(s.BlockSize, 512, 4096);
+            // Behind the end, where there is nothing to lose. A file that is open for reading only gives nothing back.
+            const int PunchHole = Libc.FALLOC_FL_KEEP_SIZE | Libc.FALLOC_FL_PUNCH_HOLE;
+            if (Libc.fallocate(_fd, PunchHole, (s.Size + 511) & ~511L, 512) == 0) freed = physical;
         }
-        return System.Numerics.BitOperations.IsPow2(logical) && System.Numerics.BitOperations.IsPow2(physical) && logical >= 512 && physical >= logical
-            ? new HostBlockSizes(logical, physical, optimal) : new HostBlockSizes(512, 512, 0);
+        bool powers = System.Numerics.BitOperations.IsPow2(logical) && System.Numerics.BitOperations.IsPow2(physical);
+        if (!powers || logical < 512 || physical < logical) (logical, physical, optimal) = (512, 512, 0);
+        // Some drivers name a granularity that is no multiple of their blocks.
+        if (freed % physical != 0) freed = physical;
+        return new HostBlockSizes(logical, physical, optimal, freed);
     }
 
     /// <summary>A block device whose driver refuses writes, although it could be opened for them.</summary>

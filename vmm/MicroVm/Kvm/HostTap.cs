@@ -20,15 +20,24 @@ internal enum TapOffloads : uint
 /// <summary>A network interface of the host whose other end is this process: each read and write is one frame behind a virtio header of 12 bytes.</summary>
 internal sealed unsafe class HostTap : INetEnd
 {
-    private const nuint TunSetIff = 0x400454ca, TunSetOffload = 0x400454d0, TunSetQueue = 0x400454d9, TunGetIff = 0x800454d2, TunSetHeaderSize = 0x400454d8, GetFlags = 0x8913;
+    private const nuint TunSetIff = 0x400454ca, TunSetOffload = 0x400454d0, TunSetQueue = 0x400454d9;
+    private const nuint TunGetIff = 0x800454d2, TunSetHeaderSize = 0x400454d8;
+    private const nuint GetFlags = 0x8913, GetIndex = 0x8933;
     private const ushort Tap = 2, NoPacketInfo = 0x1000, VnetHeader = 0x4000, MultiQueue = 0x100, AttachQueue = 0x200, DetachQueue = 0x400;
     private const short InterfaceUp = 1;
     private const int NameSize = 16, FamilyInet = 2, SocketDatagram = 2;
     private const int FcntlGetFlags = 3, FcntlSetFlags = 4;
 
     private readonly bool _isTap;
+    // What the interface is known by: its name may change, and be given to another. 0 if it is not in this network
+    // namespace.
+    private readonly int _index;
 
-    private HostTap(int fd, string name, bool isTap) => (Fd, Name, _isTap) = (fd, name, isTap);
+    private HostTap(int fd, string name, bool isTap)
+    {
+        (Fd, Name, _isTap) = (fd, name, isTap);
+        if (isTap && TryQuery(name, out int index, out _)) _index = index;
+    }
 
     public int Fd { get; private set; }
 
@@ -120,7 +129,7 @@ internal sealed unsafe class HostTap : INetEnd
         _ = Libc.fcntl(fd, FcntlSetFlags, Libc.fcntl(fd, FcntlGetFlags, 0) | Libc.O_NONBLOCK);
         Request request = default;
         bool isTap = Libc.ioctl(fd, TunGetIff, &request) == 0;
-        string name = isTap ? Marshal.PtrToStringUTF8((nint)request.Name) ?? "" : $"fd {given}";
+        string name = isTap ? NameOf(request) : $"fd {given}";
         if (!isTap || (request.Flags & VnetHeader) != 0) return Configure(new HostTap(fd, name, isTap));
         _ = Libc.close(fd);
         throw MicroVmException.Usage("the tap has no virtio header", $"fd={given} ({name})", "Open it with IFF_VNET_HDR");
@@ -146,8 +155,10 @@ internal sealed unsafe class HostTap : INetEnd
         if (!_isTap) return HostIo.HasFailed(Fd) ? Libc.EBADFD : 0;
         Request request = default;
         if (Libc.ioctl(Fd, TunGetIff, &request) != 0) return Libc.EBADFD;
-        // One that was moved to another namespace cannot be asked, and works.
-        return Query(Name, out short flags) && (flags & InterfaceUp) == 0 ? Libc.EIO : 0;
+        // By the name that it has now. One that was moved to another namespace cannot be asked, and works; what has its
+        // name here is another.
+        bool here = TryQuery(NameOf(request), out int index, out short flags) && index == _index;
+        return here && (flags & InterfaceUp) == 0 ? Libc.EIO : 0;
     }
 
     /// <inheritdoc/>
@@ -172,20 +183,28 @@ internal sealed unsafe class HostTap : INetEnd
         throw MicroVmException.Host("cannot use the tap", $"{tap.Name}: {Libc.Describe(error)}", "The host's kernel must have TUNSETVNETHDRSZ (2.6.36)");
     }
 
-    private static bool Exists(string name) => Query(name, out _);
+    // Who may not have a socket is told by what comes next.
+    private static bool Exists(string name) => TryQuery(name, out int index, out _) || index < 0;
 
-    private static bool Query(string name, out short flags)
+    // Looks an interface of this namespace up; the index is -1 if nothing can be asked.
+    private static bool TryQuery(string name, out int index, out short flags)
     {
-        flags = 0;
+        (index, flags) = (-1, 0);
         int socket = Libc.socket(FamilyInet, SocketDatagram | Libc.O_CLOEXEC, 0);
-        // Who may not have a socket is told by what comes next.
-        if (socket < 0) return true;
+        if (socket < 0) return false;
         Request request = default;
         SetName(ref request, name);
-        bool found = Libc.ioctl(socket, GetFlags, &request) == 0;
-        _ = Libc.close(socket);
+        bool found = Libc.ioctl(socket, GetIndex, &request) == 0;
+        index = found ? request.Index : 0;
+        found = found && Libc.ioctl(socket, GetFlags, &request) == 0;
         flags = (short)request.Flags;
+        _ = Libc.close(socket);
         return found;
+    }
+
+    private static string NameOf(in Request request)
+    {
+        fixed (byte* name = request.Name) return Marshal.PtrToStringUTF8((nint)name) ?? "";
     }
 
     private static MicroVmException NoDevice(int error) => MicroVmException.Refused(FailureKind.Host, "cannot open the tap driver", "/dev/net/tun", error, error switch
@@ -194,7 +213,7 @@ internal sealed unsafe class HostTap : INetEnd
         _ => "Give yourself access to it, or run as root",
     });
 
-    // SAFETY: the name is shorter than the field, which the rest of fills with zeros.
+    // SAFETY: the name is shorter than the field, the rest of which is zero.
     private static void SetName(ref Request request, string name)
     {
         for (int i = 0; i < name.Length; i++) request.Name[i] = (byte)name[i];
@@ -206,5 +225,6 @@ internal sealed unsafe class HostTap : INetEnd
     {
         [FieldOffset(0)] internal fixed byte Name[NameSize];
         [FieldOffset(16)] internal ushort Flags;
+        [FieldOffset(16)] internal int Index;
     }
 }

@@ -13,6 +13,7 @@ internal sealed class ConsoleAttachment : IDisposable
     private readonly IThreadOwner _owner;
     private readonly int _input = -1;
     private readonly ConsoleSocket? _socket;
+    private readonly ConsoleStream? _stream;
     private InputPump? _pump;
 
     private ConsoleAttachment(ConsoleEndpoint endpoint, string name, IThreadOwner owner)
@@ -23,17 +24,19 @@ internal sealed class ConsoleAttachment : IDisposable
             Output = _socket = Own(new ConsoleSocket(socket.Path, name, owner));
             return;
         }
+        if (endpoint is ConsoleEndpoint.StreamEndpoint)
+        {
+            _stream = new ConsoleStream(name, owner);
+            _input = _stream.GuestInput;
+            Output = _stream.Output;
+            return;
+        }
         int output = -1;
         switch (endpoint)
         {
             case ConsoleEndpoint.StandardIoEndpoint: (_input, output) = (StandardInput, StandardOutput); break;
             case ConsoleEndpoint.DescriptorEndpoint d: (_input, output) = (d.Input, d.Output); break;
             case ConsoleEndpoint.FileEndpoint f: output = Own(Create(f.Path)).Descriptor; break;
-            case ConsoleEndpoint.StreamEndpoint:
-                ConsoleStream stream = Own(new ConsoleStream());
-                Stream = stream;
-                (_input, output) = (stream.GuestInput, stream.GuestOutput);
-                break;
         }
         Output = Own(new OutputPump(output, name, owner: owner));
     }
@@ -47,12 +50,17 @@ internal sealed class ConsoleAttachment : IDisposable
     internal IOutputSink Output { get; }
 
     /// <summary>The caller's end, with <see cref="ConsoleEndpoint.Stream"/>.</summary>
-    internal Stream? Stream { get; }
+    internal Stream? Stream => _stream;
 
     /// <summary>Names the device that takes the input; reading starts with <see cref="Start"/>.</summary>
     internal IInputSource? Feed(IInputSink sink)
     {
-        if (_socket is null) return _input < 0 ? null : _pump = Own(new InputPump(_input, sink, _name + "-in", _owner));
+        if (_socket is null)
+        {
+            if (_input < 0) return null;
+            Action? taken = _stream is null ? null : _stream.InputTaken;
+            return _pump = Own(new InputPump(_input, sink, _name + "-in", _owner) { Taken = taken });
+        }
         _socket.Sink = sink;
         return _socket;
     }
@@ -80,17 +88,21 @@ internal sealed class ConsoleAttachment : IDisposable
         _socket?.Start();
     }
 
-    /// <summary>Lets the last output reach its reader, for a time; a stream's reader then sees the end.</summary>
-    internal void Finish(TimeSpan time)
+    /// <summary>No output comes any more; a stream's reader sees the end. Answers how many bytes were lost
+    /// (<see cref="IOutputSink.Finish"/>).</summary>
+    internal long Finish()
     {
-        _ = Output.TryFlush(time);
-        (Stream as ConsoleStream)?.EndOutput();
+        _stream?.End();
+        return Output.Finish();
     }
 
     public void Dispose()
     {
+        _stream?.End();
         for (int i = _owned.Count - 1; i >= 0; i--) _owned[i].Dispose();
         _owned.Clear();
+        // What the guest wrote can still be read.
+        _stream?.CloseInput();
     }
 
     private static HostFile Create(string path) =>

@@ -17,7 +17,7 @@ internal sealed class ConsoleSocket : IOutputSink, IInputSource, IDisposable
     private OutputPump? _output;
     private InputPump? _input;
     private Thread? _thread;
-    private long _dropped;
+    private long _dropped, _lost;
 
     /// <summary>Listens; the socket is its owner's alone (0600).</summary>
     /// <exception cref="MicroVmException">It is no path for a socket, something is there, or the host refused.</exception>
@@ -66,11 +66,18 @@ internal sealed class ConsoleSocket : IOutputSink, IInputSource, IDisposable
     }
 
     /// <inheritdoc/>
-    public bool TryFlush(TimeSpan timeout)
+    public long Push()
     {
-        OutputPump? output;
+        lock (_lock) return _output?.Push() ?? 0;
+    }
+
+    /// <inheritdoc/>
+    public long Finish()
+    {
+        IOutputSink? output;
         lock (_lock) output = _output;
-        return output?.TryFlush(timeout) ?? false;
+        long lost = output?.Finish() ?? 0;
+        lock (_lock) return _lost + lost;
     }
 
     public void Dispose()
@@ -119,12 +126,14 @@ internal sealed class ConsoleSocket : IOutputSink, IInputSource, IDisposable
         {
             // The host gives no thread, or no descriptor: the client is sent away.
         }
+        lock (_lock) (_output, _input) = (null, null);
+        input?.Dispose();
+        if (output is null) return;
+        long lost = ((IOutputSink)output).Finish();
         lock (_lock)
         {
-            (_output, _input) = (null, null);
-            _dropped += output?.Dropped ?? 0;
+            _lost += lost;
+            _dropped += output.Dropped;
         }
-        input?.Dispose();
-        output?.Dispose();
     }
 }

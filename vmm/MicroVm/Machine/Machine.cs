@@ -17,13 +17,17 @@ namespace MicroVm;
 /// </code></example>
 public sealed partial class Machine : IDisposable, IAsyncDisposable
 {
-    private static readonly TimeSpan FlushTime = TimeSpan.FromSeconds(2), LookTime = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan LookTime = TimeSpan.FromSeconds(1);
+    // For the output of a machine that was told to stop: whoever said so does not wait longer.
+    private const int LastWordsMilliseconds = 2000;
 
     private readonly MachineParts _parts;
     // Held while vCPU 0 runs on its caller's thread: what it uses goes only when it has left.
     private readonly Lock _running = new();
     private int _started;
     private volatile bool _disposed;
+    // When it was first told to stop, in milliseconds; 0 if it was not.
+    private long _stopped;
 
     internal Machine(MachineParts parts)
     {
@@ -67,10 +71,26 @@ public sealed partial class Machine : IDisposable, IAsyncDisposable
         foreach (Vcpu vcpu in _parts.Vcpus.AsSpan(1)) vcpu.Join();
         Left?.Invoke();
         Timeline.Mark("end");
-        _parts.Serial?.Finish(FlushTime);
-        _parts.Console?.Finish(FlushTime);
-        foreach (ConsoleAttachment port in _parts.ConsolePorts) port.Finish(FlushTime);
-        return _parts.End.Outcome;
+        return _parts.End.Outcome with { LostOutput = FinishOutput() };
+    }
+
+    // Readers that read are waited for, however slow they are; one that does not, for the time that the options say.
+    private long FinishOutput()
+    {
+        ConsoleAttachment[] ends = [.. _parts.Attachments];
+        long least = long.MaxValue, progress = 0;
+        while (true)
+        {
+            // Still on the thread to which signals of the process go.
+            _parts.Vcpus[0].ServeSignals();
+            long left = _parts.Log?.Push() ?? 0, now = Environment.TickCount64, stopped = Volatile.Read(ref _stopped);
+            foreach (ConsoleAttachment end in ends) left += end.Output.Push();
+            if (left < least) (least, progress) = (left, now);
+            bool hurried = stopped != 0 && now - stopped > LastWordsMilliseconds;
+            if (left == 0 || hurried || now - progress > _parts.OutputPatience.TotalMilliseconds) break;
+            Thread.Sleep(1);
+        }
+        return ends.Sum(static end => end.Finish());
     }
 
     /// <summary>Runs on a thread of its own. Cancelling stops the guest; the result then says <see cref="EndReason.Stopped"/>.</summary>
@@ -82,7 +102,11 @@ public sealed partial class Machine : IDisposable, IAsyncDisposable
 
     /// <summary>Ends the guest at once, as if its power were cut; from any thread, more than once, before or after the start.</summary>
     /// <param name="why">For the result's description.</param>
-    public void Stop(string why) => _parts.End.Set(new MachineResult(EndReason.Stopped, MachineResult.StoppedCode, why, null));
+    public void Stop(string why)
+    {
+        _ = Interlocked.CompareExchange(ref _stopped, Environment.TickCount64, 0);
+        _parts.End.Set(new MachineResult(EndReason.Stopped, MachineResult.StoppedCode, why, null));
+    }
 
     /// <summary>Presses the power button: a guest with an ACPI button driver shuts itself down.</summary>
     public void PressPowerButton() => _parts.Ged.PressPowerButton();

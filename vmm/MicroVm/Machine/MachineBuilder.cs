@@ -48,6 +48,7 @@ internal sealed class MachineBuilder
     internal MachineBuilder(MachineOptions options)
     {
         Validate(options);
+        QuietHandler.SurviveFailedWrites();
         _options = options;
         _log = _owned.Add(new OutputPump(StandardError, "log", 1 << 14, _end));
         HostNotes notes = new(_log);
@@ -161,7 +162,8 @@ internal sealed class MachineBuilder
         return new MachineParts
         {
             Owned = _owned, End = _end, Vm = vm, Memory = memory, Trace = _trace, Ports = _ports, Mmio = _mmio, Router = router, Ged = ged,
-            Virtio = virtio, Pci = pci, Hotplug = hotplug, Slots = slots, VcpuSet = vcpus, Cpus = cpus, Dimms = dimms, Serial = serial,
+            Virtio = virtio, Pci = pci, Hotplug = hotplug, Slots = slots, VcpuSet = vcpus, Cpus = cpus, Dimms = dimms,
+            Log = _log, OutputPatience = _options.OutputPatience, Serial = serial,
             Console = console, ConsoleDevice = consoleDevice, ConsolePorts = ports,
         };
     }

@@ -62,6 +62,10 @@ public sealed record MachineOptions
     /// <summary>Named ports beside the console, at most <see cref="ConsolePortOptions.MaxPorts"/>: <c>/dev/virtio-ports/NAME</c> in the guest.</summary>
     public IReadOnlyList<ConsolePortOptions> Ports { get; init; } = [];
 
+    /// <summary>How long the end of the machine waits for a reader of its output that takes nothing; one that takes
+    /// some is waited for until it has all. <see cref="Machine.Stop"/> makes it 2 seconds.</summary>
+    public TimeSpan OutputPatience { get; init; } = TimeSpan.FromSeconds(30);
+
     /// <summary>Gets a line for each guest access of the chosen kinds; null to trace nothing.</summary>
     public TraceOptions? Trace { get; init; }
 

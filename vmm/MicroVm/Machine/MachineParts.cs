@@ -1,5 +1,6 @@
 using MicroVm.Bus;
 using MicroVm.Devices;
+using MicroVm.Events;
 using MicroVm.Hotplug;
 using MicroVm.Interrupts;
 using MicroVm.Kvm;
@@ -42,12 +43,20 @@ internal sealed class MachineParts
     internal IEnumerable<VfioHost> VfioHosts => (Pci?.Root.Functions ?? []).OfType<VfioFunction>().Select(static f => f.Host).OfType<VfioHost>().Distinct();
     /// <summary>Those that have been made by now, by their ids.</summary>
     internal Vcpu[] Vcpus => VcpuSet.Made;
+    /// <summary>Takes notes for the user, or null.</summary>
+    internal OutputPump? Log { get; init; }
+    /// <summary>How long a reader of the output may take nothing at the end.</summary>
+    internal TimeSpan OutputPatience { get; init; }
     internal required ConsoleAttachment? Serial { get; init; }
     internal required ConsoleAttachment? Console { get; init; }
     /// <summary>The console device; null where there is neither a console nor a named port.</summary>
     internal required VirtioConsoleDevice? ConsoleDevice { get; init; }
     /// <summary>The host's ends of the named ports.</summary>
     internal required ConsoleAttachment[] ConsolePorts { get; init; }
+
+    /// <summary>The host's ends of the serial port, the console and the named ports.</summary>
+    internal IEnumerable<ConsoleAttachment> Attachments =>
+        new[] { Serial, Console }.OfType<ConsoleAttachment>().Concat(ConsolePorts);
 
     /// <summary>The virtio devices that there are now, however attached.</summary>
     internal IEnumerable<TransportCore> Cores

@@ -31,6 +31,10 @@ public enum EndReason
 /// <param name="CrashReport">After a panic or crash: registers, code around the instruction pointer, the last accesses. Else null.</param>
 public sealed record MachineResult(EndReason Reason, int ExitCode, string Description, string? CrashReport)
 {
+    /// <summary>Bytes of the serial port, the console and named ports that a reader who was there did not get, since it
+    /// was too slow or its file could not grow. The oldest ones went first.</summary>
+    public long LostOutput { get; init; }
+
     /// <summary>Exit code of a guest that crashed.</summary>
     public const int CrashedCode = 123;
 

@@ -22,6 +22,9 @@ internal sealed class Vcpu(KvmVcpu kvm, GuestBus ports, GuestBus mmio, IoApic io
     /// <summary>Called on the vCPU's thread after a signal brought it out of the guest; the machine may not have ended. Set before it runs.</summary>
     internal Action? Interrupted { private get; set; }
 
+    /// <summary>Looks for signals that came since this vCPU left the guest for good; on its thread.</summary>
+    internal void ServeSignals() => Interrupted?.Invoke();
+
     /// <summary>Called on the vCPU's thread when the guest touched memory that the host cannot give; true if it can go on. Set before it runs.</summary>
     internal Func<bool>? Faulted { private get; set; }
 

@@ -155,6 +155,8 @@ internal sealed class ConsoleLife : DeviceLife
             lock (_counts) foreach (byte one in bytes) _counts[one]++;
         }
 
-        public bool TryFlush(TimeSpan timeout) => true;
+        public long Push() => 0;
+
+        public long Finish() => 0;
     }
 }

@@ -20,8 +20,6 @@ public sealed class FileBackend : IDisposable
         Blocks = file.BlockSizes(status.Kind);
         _sectors = Whole(status.Size);
         IgnoredBytes = status.Size - _sectors * VirtioBlockConst.SectorSize;
-        // Beyond the end: asks the file system and changes nothing.
-        CanDiscard = !readOnly && (_fixedSize || file.Allocate(BlockOperation.PunchHole.AllocateMode(), status.Size, VirtioBlockConst.SectorSize) == 0);
         Serial = new byte[VirtioBlockConst.IdLength];
         string id = serial ?? $"{status.Device:x}-{status.Inode:x}";
         Encoding.ASCII.GetBytes(id.AsSpan(0, Math.Min(id.Length, Serial.Length)), Serial);
@@ -43,7 +41,7 @@ public sealed class FileBackend : IDisposable
     public ulong IgnoredBytes { get; }
 
     /// <summary>Space can be given back to the host.</summary>
-    internal bool CanDiscard { get; }
+    internal bool CanDiscard => !ReadOnly && Blocks.Freed != 0;
 
     /// <summary>What the host knows of blocks, in bytes.</summary>
     internal HostBlockSizes Blocks { get; }

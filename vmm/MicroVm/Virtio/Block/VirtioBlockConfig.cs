@@ -46,7 +46,9 @@ public sealed partial class VirtioBlockConfig
 
     private partial uint ReadMaxDiscard() => VirtioBlockConst.MaxDiscardSectors;
 
-    private partial uint ReadDiscardAlignment() => _disk.Blocks.Physical / VirtioBlockConst.SectorSize;
+    private partial uint ReadDiscardAlignment() => _disk.Blocks.Freed / VirtioBlockConst.SectorSize;
+
+    private partial byte ReadMayUnmap() => (byte)(_disk.CanDiscard ? 1 : 0);
 
     private partial uint ReadMaxWriteZeroes() => VirtioBlockConst.MaxWriteZeroesSectors;
 }
