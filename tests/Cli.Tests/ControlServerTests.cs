@@ -305,6 +305,8 @@ public sealed class ControlServerTests : IDisposable
     {
         using (ControlClient last = _target.Connect()) last.Works();
         Assert.True(SpinWait.SpinUntil(static () => Threads("control-client") <= 1, 30_000), "threads stay");
+        // It would be closed if it said nothing for as long as this takes.
+        _other.Works();
     }
 
     private void Others()

@@ -1,7 +1,10 @@
 using MicroVm.Devices;
 using MicroVm.Events;
+using MicroVm.Kvm;
 using MicroVm.Memory;
+using MicroVm.Virtio;
 using MicroVm.Virtio.Iommu;
+using MicroVm.Virtio.Net;
 using MicroVm.Virtio.Queue;
 using Xunit;
 using static MicroVm.Devices.VirtioIommuStatus;
@@ -172,6 +175,56 @@ public sealed class IommuTests : IDisposable
         queue.Push(head, 0);
         Assert.True(end.Join(5_000));
         Assert.Equal(Ok, answer);
+    }
+
+    [Fact]
+    public void A_chain_that_is_held_is_not_waited_for_and_ends_the_queue()
+    {
+        VirtioEndpoint endpoint = Behind();
+        (Virtqueue queue, _) = Queue(endpoint);
+        Assert.Equal(Ok, _table.Map(1, new IommuMapping(0x5000_0000, 0x5000_0fff, 0x30_0000, ReadWrite)));
+        Assert.Equal(Ok, _table.Map(1, new IommuMapping(0x5100_0000, 0x5100_0fff, 0x31_0000, ReadWrite)));
+        Offer(0x5000_0000, 0x100, VirtqDescFlags.Write);
+        Assert.True(queue.TryPop(out Chain chain));
+        queue.Hold(chain.Head);
+        Assert.Equal(Ok, _table.Unmap(1, 0x5100_0000, 0x5100_0fff));
+        Assert.True(queue.TryUse());
+        // While it is touched, it is waited for; after that it is over.
+        VirtioIommuStatus? answer = null;
+        Thread end = new(() => answer = _table.Unmap(1, 0x5000_0000, 0x5000_0fff));
+        end.Start();
+        Assert.True(GuestDriver.Waits(end));
+        queue.Done();
+        Assert.True(end.Join(5_000));
+        Assert.Equal(Ok, answer);
+        Assert.False(queue.TryUse());
+        Assert.Equal(QueueFault.BufferOutsideRam, queue.Fault);
+    }
+
+    // B4: the device has collected the buffer for a frame that may never come.
+    [Fact]
+    public void A_frame_is_not_written_where_the_mapping_has_gone()
+    {
+        VirtioEndpoint endpoint = Behind();
+        (Virtqueue queue, _) = Queue(endpoint);
+        Assert.Equal(Ok, _table.Map(1, new IommuMapping(0x5000_0000, 0x5000_0fff, 0x30_0000, ReadWrite)));
+        (int device, int host) = NetGuest.Pair();
+        using INetEnd made = Assert.Single(NetEnds.Open(new NetOptions { Descriptors = [device] }));
+        NetReceiver receiver = new(queue, made, 0, new NetCounters(), null);
+        Offer(0x5000_0000, 0x800, VirtqDescFlags.Write);
+        Assert.True(receiver.Gather());
+        Assert.Equal(-Libc.EAGAIN, receiver.Step());
+        long start = Environment.TickCount64;
+        Assert.Equal(Ok, _table.Unmap(1, 0x5000_0000, 0x5000_0fff));
+        Assert.InRange(Environment.TickCount64 - start, 0, 2_000);
+        byte[] before = Bytes(0x30_0000, 0x1000), frame = new byte[100];
+        Random.Shared.NextBytes(frame);
+        Assert.Equal(frame.Length, HostIo.Write(host, frame));
+        Assert.Equal(-Libc.EAGAIN, receiver.Step());
+        Assert.Equal(QueueFault.BufferOutsideRam, queue.Fault);
+        Assert.Equal(before, Bytes(0x30_0000, 0x1000));
+        _ = Libc.close(device);
+        _ = Libc.close(host);
     }
 
     [Fact]

@@ -117,6 +117,7 @@ internal sealed class BalloonStatistics : IEventHandler, IDisposable
                 Read(ref chain.Readable);
                 GiveBack(queue);
                 _held = chain.Head;
+                queue.Hold(chain.Head);
             }
         }
         while (budget > 0 && queue.EnableKicks());

@@ -66,7 +66,7 @@ internal sealed class VirtioEndpoint(uint id, string name, GuestMemory memory, I
         return false;
     }
 
-    // Requests end by themselves; what waits for the guest or for the host's network holds no chain.
+    // Requests end by themselves; what waits for the guest or for the host's network is held, and not waited for.
     private bool Settled(ulong first, ulong last)
     {
         long end = Environment.TickCount64 + PatienceMilliseconds;

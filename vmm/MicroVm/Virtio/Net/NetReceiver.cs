@@ -51,12 +51,21 @@ internal sealed class NetReceiver
             foreach (ref readonly HostRange range in chain.Writable.List) _vectors.Add(range);
             _buffers[(_first + _count++) & (_buffers.Length - 1)] = new Buffer(chain.Head, chain.Writable.Length, _vectors.Count - pieces, NumBuffersAt(chain.Writable.List));
             _room += chain.Writable.Length;
+            _queue.Hold(chain.Head);
         }
         return true;
     }
 
     /// <summary>Reads one frame; minus the error number if there was none, EAGAIN also if one waits.</summary>
     internal int Step()
+    {
+        if (!_queue.TryUse()) return -Libc.EAGAIN;
+        int moved = Move();
+        _queue.Done();
+        return moved;
+    }
+
+    private int Move()
     {
         if (Wait == 0)
         {

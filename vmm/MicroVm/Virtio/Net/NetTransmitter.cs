@@ -52,6 +52,17 @@ internal sealed class NetTransmitter(Virtqueue queue, INetEnd end, FrameCheck ch
     private bool Send(ushort head, out int error)
     {
         (_held, error) = (head, 0);
+        bool isOver = !queue.TryUse();
+        bool sent = !isOver && TrySend(head, out error);
+        queue.Done();
+        if (isOver) (Blocked, Wait) = (false, 0);
+        else if (Holds) queue.Hold(head);
+        return sent;
+    }
+
+    private bool TrySend(ushort head, out int error)
+    {
+        error = 0;
         // A frame that waits for room has paid.
         long wait = 0;
         if (!Blocked && limiter is not null && !limiter.TryTake((ulong)(_vectors.Bytes - FrameCheck.HeadLength + (int)VirtioNetConst.EthernetHeader), RateLimiter.Now, out wait))
