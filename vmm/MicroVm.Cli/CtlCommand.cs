@@ -21,7 +21,8 @@ internal static class CtlCommand
         }
         string[] words = [.. args.Skip(1).Where(static a => a != "--json")];
         if (words.Length < 2) throw MicroVmException.Usage("nothing to ask", "microvm ctl", "Give the machine and a command: microvm ctl NAME list");
-        Func<object, byte[]> print = args.Contains("--json") ? Json : words[1] == "explain" ? static result => Encoding.UTF8.GetBytes(PictureText.Of(PictureJson.Read(result))) : static result => Encoding.UTF8.GetBytes(Text(result));
+        Func<object, string> print = args.Contains("--json") ? Json
+            : words[1] == "explain" ? static result => PictureText.Of(PictureJson.Read(result)) : Text;
         return Execute(words[0], new ControlRequest { Command = words[1], Arguments = words[2..] }, print);
     }
 
@@ -29,7 +30,7 @@ internal static class CtlCommand
     /// <param name="machine">Its name or the path of its socket.</param>
     /// <param name="request">What to ask.</param>
     /// <param name="print">Makes text of the result.</param>
-    internal static int Execute(string machine, ControlRequest request, Func<object, byte[]> print)
+    internal static int Execute(string machine, ControlRequest request, Func<object, string> print)
     {
         ControlAnswer answer = Ask(machine, request);
         if (!answer.Ok) return Refused(answer);
@@ -45,7 +46,7 @@ internal static class CtlCommand
     }
 
     /// <summary>A result for programs, on one line.</summary>
-    internal static byte[] Json(object result) => JsonText.Of(result);
+    internal static string Json(object result) => Encoding.UTF8.GetString(JsonText.Of(result));
 
     /// <summary>Asks a machine.</summary>
     /// <param name="machine">Its name or the path of its socket.</param>

@@ -62,9 +62,9 @@ internal static class ExplainCommand
         ControlAnswer? aml = settings.Space is null ? ask(settings.Request with { Space = ExplainRequest.AmlTables }) : null;
         string? disassembly = aml?.Result is { } tables ? Disassembly.TryMake(PictureJson.Read(tables)) : null;
         byte[] page = Encoding.UTF8.GetBytes(HtmlPage.Of(title, picture, disassembly));
-        using Kvm.HostFile file = Kvm.HostFile.TryOpen(path, Kvm.Libc.O_WRONLY | Kvm.Libc.O_CREAT | Kvm.Libc.O_TRUNC, out int error, mode: 0x1a4 /* 0644 */)
-            ?? throw MicroVmException.Refused(FailureKind.Host, "cannot make the page", path, error, "Give a path in a folder that can be written");
-        if (file.Write(page, 0) != page.Length) throw MicroVmException.Host("cannot write the page", path, "See whether its disk is full");
+        const string what = "the page";
+        using Kvm.HostFile file = OutputFile.Create(path, what);
+        OutputFile.Write(file, path, what, page);
     }
 
     // Takes the flags of this command out of the words; false if help was asked for.

@@ -9,6 +9,8 @@ namespace MicroVm.Cli;
 /// <summary><c>microvm run</c>: boots a guest and ends with its exit code.</summary>
 internal static class RunCommand
 {
+    private const int PatienceMilliseconds = 2000;
+
     internal static int Execute(string[] args)
     {
         RunSettings settings = new();
@@ -19,7 +21,7 @@ internal static class RunCommand
         }
         MachineOptions options = settings.ToOptions();
         Timeline.Mark("arguments");
-        using HostFile? timeline = settings.Timeline is { } path ? Create(path) : null;
+        using HostFile? timeline = settings.Timeline is { } path ? OutputFile.Create(path, "the timeline") : null;
         try
         {
             return Run(options, settings);
@@ -27,7 +29,8 @@ internal static class RunCommand
         finally
         {
             Timeline.Mark("exit");
-            if (timeline is not null) WriteTimeline(timeline);
+            // The guest's own end counts more than a timeline that the disk has no room for.
+            if (timeline is not null) _ = Output.Write(timeline.Descriptor, JsonText.Of(Timeline.Json(), indented: true), PatienceMilliseconds);
         }
     }
 
@@ -101,10 +104,4 @@ internal static class RunCommand
                 return result.ExitCode;
         }
     }
-
-    private static HostFile Create(string path) =>
-        HostFile.TryOpen(path, Libc.O_WRONLY | Libc.O_CREAT | Libc.O_TRUNC, out int error, mode: 0x1a4 /* 0644 */)
-        ?? throw MicroVmException.Refused(FailureKind.Host, "cannot make the timeline", path, error, "Give a path in a folder that can be written");
-
-    private static void WriteTimeline(HostFile file) => Output.Write(file.Descriptor, JsonText.Of(Timeline.Json(), indented: true));
 }

@@ -58,7 +58,7 @@ internal static class HtmlPage
     internal static string Escape(string text)
     {
         StringBuilder safe = new(text.Length);
-        foreach (char c in text)
+        foreach (char c in Output.Plain(text))
         {
             _ = c switch
             {

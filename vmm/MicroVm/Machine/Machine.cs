@@ -150,7 +150,7 @@ public sealed partial class Machine : IDisposable, IAsyncDisposable
     /// <exception cref="MicroVmException">There is no such vCPU, no assigned device, or the vCPU does not answer.</exception>
     internal List<Diagnostics.Explain.Section> Explain(string space, ulong address, int cpu)
     {
-        if (cpu < 0 || cpu >= Cpus) throw MicroVmException.Usage("no such vCPU", $"{cpu}", $"Give 0 to {Cpus - 1}");
+        if (space == "gva" && (cpu < 0 || cpu >= Cpus)) throw MicroVmException.Usage("no such vCPU", $"{cpu}", $"Use 0 to {Cpus - 1}");
         return Steady(() => space switch
         {
             "gva" => Diagnostics.Explain.AddressPicture.OfVirtual(_parts, address, _parts.Vcpus[cpu]),
