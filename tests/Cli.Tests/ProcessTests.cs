@@ -64,6 +64,29 @@ public class ProcessTests
     public void Help_into_a_closed_pipe_is_no_error() =>
         Assert.Equal("0\n", Cli.Shell("{ sleep 0.2; \"$0\" \"$@\"; echo $? >&2; } | true", "run", "--help").Error);
 
+    [Theory]
+    [InlineData("--help")]
+    [InlineData("run", "--help")]
+    [InlineData("doctor", "--json")]
+    public void Output_that_cannot_be_written_is_an_error(params string[] args)
+    {
+        Ran ran = Cli.Shell("exec \"$0\" \"$@\" > /dev/full", args);
+        Assert.Equal(125, ran.Code);
+        Assert.Contains("cannot write the output, standard output: No space left on device", ran.ErrorLine(), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("console=ttyS0 noapic quiet", "'noapic' on its command line")]
+    [InlineData("acpi=off", "'acpi=off' on its command line")]
+    [InlineData("console=ttyS0 noapicx -- noapic", null)]
+    public void A_command_line_that_silences_the_console_is_warned_of(string line, string? expected)
+    {
+        Ran ran = Cli.Run("run", "--kernel", "missing", "--cmdline", line);
+        Assert.Equal(126, ran.Code);
+        Assert.Equal(expected is null ? 1 : 2, ran.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries).Length);
+        if (expected is not null) Assert.Contains($"microvm: warning: the guest's console may stay silent, {expected}", ran.Error, StringComparison.Ordinal);
+    }
+
     [KvmFact]
     public void Without_the_right_to_KVM_without_it_and_with_something_else_in_its_place()
     {

@@ -16,14 +16,16 @@ internal static class CtlCommand
     {
         if (args.Skip(1).Any(static a => a is "--help" or "-h"))
         {
-            Output.Out(Arguments.HelpText.Ctl());
+            // "ctl NAME resize --help", and without the name.
+            Output.Out(Arguments.HelpText.Ctl(args.Skip(1).Take(2).Select(static a => ControlCommands.Find(a)).FirstOrDefault(static c => c is not null)));
             return ExitCodes.Success;
         }
         string[] words = [.. args.Skip(1).Where(static a => a != "--json")];
-        if (words.Length < 2) throw MicroVmException.Usage("nothing to ask", "microvm ctl", "Give the machine and a command: microvm ctl NAME list");
+        if (words.Length < 2) throw MicroVmException.Usage("nothing to ask", "microvm ctl", "Use the machine and a command: microvm ctl NAME list");
         Func<object, string> print = args.Contains("--json") ? Json
             : words[1] == "explain" ? static result => PictureText.Of(PictureJson.Read(result)) : Text;
-        return Execute(words[0], new ControlRequest { Command = words[1], Arguments = words[2..] }, print);
+        string[] arguments = ControlCommands.Find(words[1]) is { HasPaths: true } ? Change.From(words[2..], Environment.CurrentDirectory) : words[2..];
+        return Execute(words[0], new ControlRequest { Command = words[1], Arguments = arguments }, print);
     }
 
     /// <summary>Asks a machine and prints what it answers; the exit code.</summary>
@@ -56,7 +58,7 @@ internal static class CtlCommand
     {
         string path = ControlPath.Check(ControlPath.Of(machine, machine), machine);
         int fd = HostSocket.Connect(path);
-        if (fd < 0) throw MicroVmException.Refused(FailureKind.Host, "cannot reach the machine", path, -fd, "Start it with --name NAME or --api-socket PATH");
+        if (fd < 0) throw Unreachable(path, -fd);
         try
         {
             // A server that refuses the connection has answered before it closed.
@@ -72,6 +74,14 @@ internal static class CtlCommand
             HostSocket.Close(fd);
         }
     }
+
+    // A machine takes its socket with it, unless it was killed.
+    private static MicroVmException Unreachable(string path, int error) => error switch
+    {
+        Libc.ECONNREFUSED => MicroVmException.Host("the machine has ended, and not by itself", path, "See why it was killed (dmesg, its starter's log), then start it again: it takes the socket over"),
+        Libc.ENOENT => MicroVmException.Host("no such machine runs", path, "See 'microvm ps' for those that do, or start it with --name NAME or --api-socket PATH"),
+        _ => MicroVmException.Refused(FailureKind.Host, "cannot reach the machine", path, error, "Use the user that started it, and the path of its control socket"),
+    };
 
     private static byte[] Receive(int fd, string path)
     {

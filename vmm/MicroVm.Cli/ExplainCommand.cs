@@ -71,19 +71,17 @@ internal static class ExplainCommand
     private static bool TakeOwn(string[] args, ExplainSettings settings, out List<string> rest)
     {
         rest = [];
+        List<string> own = [];
         for (int i = 1; i < args.Length; i++)
         {
             if (args[i] is "--help" or "-h") return false;
             string name = args[i].StartsWith("--", StringComparison.Ordinal) ? args[i][2..].Split('=')[0] : "";
-            if (ArgumentParser.Find(ExplainSettings.Options, name) is not { } option)
-            {
-                rest.Add(args[i]);
-                continue;
-            }
-            bool two = !option.IsSwitch && !args[i].Contains('=', StringComparison.Ordinal) && i + 1 < args.Length;
-            string[] words = two ? [args[i], args[++i]] : [args[i]];
-            foreach ((Option<ExplainSettings> own, OptionValue value) in ArgumentParser.Parse("explain", words, 0, ExplainSettings.Options)!) own.Set(settings, value);
+            Option<ExplainSettings>? option = ArgumentParser.Find(ExplainSettings.Options, name);
+            List<string> to = option is null ? rest : own;
+            to.Add(args[i]);
+            if (option is { IsSwitch: false } && !args[i].Contains('=', StringComparison.Ordinal) && i + 1 < args.Length) to.Add(args[++i]);
         }
+        foreach ((Option<ExplainSettings> option, OptionValue value) in ArgumentParser.Parse("explain", [.. own], 0, ExplainSettings.Options)!) option.Set(settings, value);
         return true;
     }
 }

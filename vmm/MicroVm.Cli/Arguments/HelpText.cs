@@ -76,6 +76,14 @@ internal static class HelpText
 
         """;
 
+    /// <summary>Of one command of <c>ctl</c>, or of all.</summary>
+    internal static string Ctl(ControlCommand? command) => command is null ? Ctl() : Flags($"""
+        {command.Help}
+
+        Usage: microvm ctl NAME|PATH {command.Name} {command.Form}{(command.Form.Length > 0 ? " " : "")}[--json]
+
+        """, command.Options);
+
     internal static string Ctl()
     {
         StringBuilder text = new("""
@@ -84,7 +92,8 @@ internal static class HelpText
             Usage: microvm ctl NAME|PATH COMMAND [--json]
 
             NAME is that of 'microvm run --name NAME', PATH that of --api-socket; what has a slash is
-            a path. --json prints the result as JSON.
+            a path. --json prints the result as JSON; 'microvm ctl COMMAND --help' has the flags of a
+            command. Relative paths are those of this folder, not of the machine's.
 
             Commands:
 

@@ -257,6 +257,7 @@ internal sealed class MachineBuilder
     // Before KVM is asked for anything: what is wrong with a file is said also where there is no KVM.
     private BootState LoadImage(GuestMemory memory, bool hasPci)
     {
+        if (CommandLineNotes.Of(_options.CommandLine) is { } note) _log.Write(Encoding.UTF8.GetBytes(note));
         BootSource source = new(_options.Kernel, _options.Initrd, _options.CommandLine, _options.KernelCache);
         // The guest believes in configuration space only where the memory map or ACPI reserves it.
         // Some guests look at one, some at the other.
