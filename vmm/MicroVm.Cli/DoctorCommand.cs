@@ -36,12 +36,19 @@ internal static class DoctorCommand
         string? group = null;
         foreach (DoctorRow row in report.Rows)
         {
+            if (row.Finding.Status == DoctorStatus.NotAsked) continue;
             if (row.Group != group) text.Append(group is null ? "" : "\n").Append(group = row.Group).Append('\n');
             string status = Name(row.Finding.Status);
             text.Append("  ").Append(colour ? Painted(row.Finding.Status, status) : status).Append(' ', StatusWidth - status.Length);
-            text.Append(row.Name).Append(' ', nameWidth - row.Name.Length).Append(Output.Plain(row.Finding.Text)).Append('\n');
-            if (row.Finding.Advice is { } advice) text.Append(' ', 2 + StatusWidth + nameWidth).Append("-> ").Append(Output.Plain(advice)).Append('\n');
+            text.Append(row.Name).Append(' ', nameWidth - row.Name.Length).Append(Output.Plain(row.Finding.Text))
+                .Append('\n');
+            if (row.Finding.Advice is { } advice)
+                text.Append(' ', 2 + StatusWidth + nameWidth).Append("-> ").Append(Output.Plain(advice)).Append('\n');
         }
+        DoctorRow[] notAsked = [.. report.Rows.Where(static row => row.Finding.Status == DoctorStatus.NotAsked)];
+        // They have one reason, and one line says it.
+        if (notAsked.Length > 0) text.Append(
+            $"\n{notAsked.Length} rows {notAsked[0].Finding.Text}: {string.Join(", ", notAsked.Select(static row => row.Name))}\n");
         text.Append($"\nLinux {report.Kernel}. KVM: {Word(report.KvmUsable)}. Stock guests: {Word(report.StockGuests)}. Passthrough: {Word(report.Passthrough)}.\n");
         return text.ToString();
     }
@@ -52,6 +59,7 @@ internal static class DoctorCommand
     {
         DoctorStatus.Ok => "ok",
         DoctorStatus.Warn => "warn",
+        DoctorStatus.NotAsked => "not-asked",
         _ => "missing",
     };
 
