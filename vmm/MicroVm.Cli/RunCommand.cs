@@ -1,3 +1,4 @@
+using MicroVm.Boot;
 using MicroVm.Cli.Arguments;
 using MicroVm.Cli.Control;
 using MicroVm.Diagnostics;
@@ -20,6 +21,7 @@ internal static class RunCommand
             return ExitCodes.Success;
         }
         MachineOptions options = settings.ToOptions();
+        if (CommandLineNotes.Of(options.CommandLine) is { } note) Output.ErrorLine(note);
         Timeline.Mark("arguments");
         using HostFile? timeline = settings.Timeline is { } path ? OutputFile.Create(path, "the timeline") : null;
         try
@@ -30,7 +32,8 @@ internal static class RunCommand
         {
             Timeline.Mark("exit");
             // The guest's own end counts more than a timeline that the disk has no room for.
-            if (timeline is not null) _ = Output.Write(timeline.Descriptor, JsonText.Of(Timeline.Json(), indented: true), PatienceMilliseconds);
+            if (timeline is not null) _ = Output.Write(
+                timeline.Descriptor, JsonText.Of(Timeline.Json(), indented: true), PatienceMilliseconds);
         }
     }
 

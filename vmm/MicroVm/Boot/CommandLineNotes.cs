@@ -11,7 +11,9 @@ internal static class CommandLineNotes
         foreach (string word in commandLine.Split(' ', StringSplitOptions.RemoveEmptyEntries))
         {
             if (word == "--") break;
-            if (Array.IndexOf(s_silent, word) >= 0) return $"microvm: warning: the guest's console may stay silent, '{word}' on its command line: this machine has an I/O APIC, which ACPI describes, and no other interrupt controller. Remove the word.\n";
+            if (Array.IndexOf(s_silent, word) < 0) continue;
+            return $"microvm: warning: the guest's console may stay silent, '{word}' on its command line. "
+                + "Remove the word: this machine has an I/O APIC, which ACPI describes, and no other controller.";
         }
         return null;
     }

@@ -61,7 +61,9 @@ internal sealed unsafe class EcamArea : IDisposable
         return _base + function.EcamOffset;
     }
 
-    private static MicroVmException Refused() => MicroVmException.Host("cannot map PCI configuration space", Libc.Describe(Libc.Errno), "Free some memory, or raise vm.max_map_count");
+    private static MicroVmException Refused() =>
+        MicroVmException.Host("cannot map PCI configuration space", Libc.Describe(Libc.Errno),
+        HostProcess.MoreMemory("Free some memory, or raise vm.max_map_count"));
 
     public void Dispose()
     {

@@ -163,5 +163,6 @@ public sealed unsafe partial class GuestMemory : IDisposable
     }
 
     private static MicroVmException TooMuch(ulong size) =>
-        MicroVmException.Host("cannot reserve guest memory", $"{size >> 20} MiB: {Libc.Describe(Libc.Errno)}", "Ask for less with --memory");
+        MicroVmException.Host("cannot reserve guest memory", $"{size >> 20} MiB: {Libc.Describe(Libc.Errno)}",
+            HostProcess.MoreMemory("Ask for less with --memory"));
 }
