@@ -49,10 +49,12 @@ public class ArgumentTests
     [InlineData("--rng is given twice", new[] { "run", "--rng", "--rng=false" })]
     [InlineData("--config is given twice", new[] { "run", "--config", "a", "--config", "b" })]
     [InlineData("--cpu is given twice", new[] { "explain", "x", "--gva", "1", "--cpu", "0", "--cpu", "1" })]
-    [InlineData("'path' of a disk is given twice, --disk a.img,path=b.img", new[] { "run", "--disk", "a.img,path=b.img" })]
+    [InlineData("'path' of a disk is given twice, --disk a.img,path=b.img",
+        new[] { "run", "--disk", "a.img,path=b.img" })]
     [InlineData("'ro' of a persistent memory is given twice", new[] { "run", "--pmem", "a,ro,ro" })]
     [InlineData("'id' of a network device is given twice", new[] { "run", "--net", "tap=a,id=b,id=c" })]
-    [InlineData("'group' of a device is given twice", new[] { "run", "--kernel", "x", "--device", "00:03.0,group=3,group=4" })]
+    [InlineData("'group' of a device is given twice",
+        new[] { "run", "--kernel", "x", "--device", "00:03.0,group=3,group=4" })]
     [InlineData("a size that is not a whole number of bytes, --memory 0.1G", new[] { "run", "--memory", "0.1G" })]
     [InlineData("not a size, --memory 1.2.3G", new[] { "run", "--memory", "1.2.3G" })]
     [InlineData("not a size, --memory 512MX", new[] { "run", "--memory", "512MX" })]
@@ -111,7 +113,8 @@ public class ArgumentTests
     [InlineData("the backend says what its disk is like", new[] { "run", "--kernel", "x", "--disk", "vhost-user=/s,ro" })]
     [InlineData("without its backend", new[] { "run", "--kernel", "x", "--fs", "tag=t" })]
     [InlineData("without its tag", new[] { "run", "--kernel", "x", "--fs", "socket=/s" })]
-    [InlineData("not a number of queues, --fs tag=t,socket=/s,queues=65. Use 1 to 64", new[] { "run", "--kernel", "x", "--fs", "tag=t,socket=/s,queues=65" })]
+    [InlineData("not a number of queues, --fs tag=t,socket=/s,queues=65. Use 1 to 64",
+        new[] { "run", "--kernel", "x", "--fs", "tag=t,socket=/s,queues=65" })]
     [InlineData("both move the frames", new[] { "run", "--kernel", "x", "--net", "vhost-user=/s,vhost" })]
     [InlineData("needs one host end", new[] { "run", "--kernel", "x", "--net", "vhost-user=/s,tap=t" })]
     [InlineData("transport=usb", new[] { "run", "--kernel", "x", "--disk", "path=a,transport=usb" })]

@@ -26,29 +26,31 @@ public sealed class ClientTests : IDisposable
     [InlineData("--net|tap=tap0", "--net|tap=tap0")]
     [InlineData("--memory|1G,id=path", "--memory|1G,id=path")]
     [InlineData("--rng", "--rng")]
-    public void A17_paths_are_those_of_who_asks(string words, string sent) =>
+    public void Paths_are_those_of_who_asks(string words, string sent) =>
         Assert.Equal(sent, string.Join('|', Change.From(words.Split('|'), "/a,b")));
 
     // Each device that can be plugged in, so that a new one with a path is not forgotten.
     [Fact]
-    public void A17_every_pluggable_device_whose_form_has_a_path_has_its_paths_resolved()
+    public void Every_pluggable_device_whose_form_has_a_path_has_its_paths_resolved()
     {
         foreach (Arguments.Option<ChangeSettings> option in Change.AddOptions)
         {
             bool hasPath = option.Value?.Contains("PATH", StringComparison.Ordinal) == true
-                || option.Value?.Contains("SOCKET", StringComparison.Ordinal) == true || option.Value?.Contains("path=", StringComparison.Ordinal) == true;
+                || option.Value?.Contains("SOCKET", StringComparison.Ordinal) == true
+                    || option.Value?.Contains("path=", StringComparison.Ordinal) == true;
             Assert.True(!hasPath || option.Parts is not null, option.Name);
         }
     }
 
     [Fact]
-    public async Task A17_the_request_has_the_path_of_the_client_s_folder()
+    public async Task The_request_has_the_path_of_the_client_s_folder()
     {
         string socket = Path.Combine(_folder, "s");
         int listener = HostSocket.Listen(socket);
         Assert.True(listener >= 0);
         Task<JsonNode> server = Task.Run(() => Serve(listener));
-        Assert.Equal(0, Cli.Shell("cd \"$1\"; shift; exec \"$0\" \"$@\"", _folder, "ctl", socket, "add", "--disk", "path=data.img").Code);
+        Assert.Equal(0, Cli.Shell("cd \"$1\"; shift; exec \"$0\" \"$@\"", _folder, "ctl", socket, "add", "--disk",
+            "path=data.img").Code);
         Assert.Equal($"path={_folder}/data.img", (await server)["arguments"]![1]!.GetValue<string>());
         HostSocket.Close(listener);
     }
@@ -58,7 +60,8 @@ public sealed class ClientTests : IDisposable
     {
         string socket = Path.Combine(_folder, "s");
         HostSocket.Close(HostSocket.Listen(socket));
-        foreach ((string path, string expected) in new[] { (socket, "the machine has ended"), (socket + "2", "no such machine runs") })
+        foreach ((string path, string expected) in new[] { (socket, "the machine has ended"),
+            (socket + "2", "no such machine runs") })
         {
             Ran ran = Cli.Run("ctl", path, "list");
             Assert.Equal(125, ran.Code);
@@ -83,8 +86,8 @@ public sealed class ClientTests : IDisposable
     }
 
     [Theory]
-    [InlineData("resize", "resize takes one thing and its size, 0 were given")]
-    [InlineData("resize --cpus 2 --balloon 1M", "resize takes one thing and its size, 2 were given")]
+    [InlineData("resize", "resize takes a size, none was given")]
+    [InlineData("resize --cpus 2 --balloon 1M", "resize takes a size, 2 were given")]
     [InlineData("resize --cpus 2 --cpus 3", "--cpus is given twice")]
     [InlineData("resize data 1X", "not a size, 1X")]
     [InlineData("resize data 1G 2G", "unexpected argument, 2G")]

@@ -5,8 +5,8 @@ using Xunit;
 
 namespace MicroVm.Cli.Tests;
 
-/// <summary>What a guest wrote into its tables reaches neither <c>iasl</c> nor the terminal: a machine without a vCPU has
-/// the tables, and a script stands in the place of <c>iasl</c>.</summary>
+/// <summary>What a guest wrote into its tables reaches neither <c>iasl</c> nor the terminal: a machine without a vCPU
+/// has the tables, and a script stands in the place of <c>iasl</c>.</summary>
 public sealed class DisassemblyTests : IDisposable
 {
     private const string Damaged = "not as declared";
@@ -36,7 +36,7 @@ public sealed class DisassemblyTests : IDisposable
     }
 
     [Fact]
-    public void B1_a_table_as_declared_is_disassembled_and_what_comes_back_cannot_order_the_terminal()
+    public void A_table_as_declared_is_disassembled_and_what_comes_back_cannot_order_the_terminal()
     {
         Ran ran = Aml();
         Assert.Equal((0, "DefinitionBlock ?]0;x?\n{\n}\n"), (ran.Code, ran.Out.TrimEnd() + "\n"));
@@ -48,7 +48,7 @@ public sealed class DisassemblyTests : IDisposable
     [InlineData(4, "the length in the header")]
     [InlineData(0, "the signature")]
     [InlineData(10, "the OEM's name")]
-    public void B1_a_table_that_the_guest_wrote_over_is_shown_in_digits_and_given_to_no_program(int offset, string what)
+    public void A_table_that_the_guest_wrote_over_is_shown_in_digits_and_given_to_no_program(int offset, string what)
     {
         Assert.True(_machine.Memory.TryRead(_dsdt + (ulong)offset, out byte old));
         Assert.True(_machine.Memory.TryWrite(_dsdt + (ulong)offset, (byte)(old ^ 0x1b)));
@@ -60,7 +60,7 @@ public sealed class DisassemblyTests : IDisposable
     }
 
     [Fact]
-    public void B1_digits_of_a_name_are_digits()
+    public void Digits_of_a_name_are_digits()
     {
         Assert.True(_machine.Memory.TryRange(_dsdt, 0x2000, out HostRange range));
         int digits = range.Span.IndexOf("VR00"u8);
@@ -71,7 +71,7 @@ public sealed class DisassemblyTests : IDisposable
     }
 
     [Fact]
-    public void B1_a_program_that_does_not_end_or_writes_without_end_is_ended()
+    public void A_program_that_does_not_end_or_writes_without_end_is_ended()
     {
         Iasl("sleep 600");
         Assert.Contains("iasl failed", Aml().Out, StringComparison.Ordinal);
@@ -80,7 +80,7 @@ public sealed class DisassemblyTests : IDisposable
     }
 
     [Fact]
-    public void B8_a_page_is_not_written_through_a_link()
+    public void A_page_is_not_written_through_a_link()
     {
         string precious = Cli.File("precious", "kept"), link = Path.Combine(_folder, "page.html");
         File.CreateSymbolicLink(link, precious);
@@ -93,7 +93,7 @@ public sealed class DisassemblyTests : IDisposable
     }
 
     [Fact]
-    public void B8_a_timeline_is_not_written_through_a_link()
+    public void A_timeline_is_not_written_through_a_link()
     {
         string precious = Cli.File("precious", "kept"), link = Path.Combine(_folder, "timeline.json");
         File.CreateSymbolicLink(link, precious);

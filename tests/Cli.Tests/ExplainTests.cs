@@ -80,7 +80,7 @@ public sealed class ExplainTests
         string disk = Cli.File("host-side.img", new string('\0', 1 << 20)), serial =
             Path.Combine(Cli.Scratch, "host-side.log"), vsock = Path.Combine(Cli.Scratch, "v");
         string[] flags = ["--kernel", Guests.Path("loop"), "--memory", "16M", "--disk",
-            $"{disk},id=data,transport=pci", "--vsock", $"cid=3,socket={vsock}", "--rng", "--console",
+            $"{Path.GetRelativePath(Environment.CurrentDirectory, disk)},id=data,transport=pci", "--vsock", $"cid=3,socket={vsock}", "--rng", "--console",
             $"file={serial}"];
         Ran ran = Cli.Run(["explain", "devices", .. flags, "--json"]);
         Assert.Equal((0, ""), (ran.Code, ran.Error));

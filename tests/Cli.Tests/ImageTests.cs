@@ -53,7 +53,8 @@ public class ImageTests
 
     [Fact]
     public void Disk_that_is_empty_can_come_later() =>
-        Fails("it is empty. Make it larger (truncate -s 1G), or start with --pci-ports 1", "--kernel", Guest, "--disk", Cli.File("empty.img", ""));
+        Fails("it is empty. Make it larger (truncate -s 1G), or start with --pci-ports 1", "--kernel", Guest, "--disk",
+            Cli.File("empty.img", ""));
 
     [Fact]
     public void The_same_image_twice_is_said_by_name()
@@ -63,7 +64,8 @@ public class ImageTests
         File.CreateSymbolicLink(link, image);
         Ran ran = Cli.Run("run", "--serial", "none", "--kernel", Guest, "--disk", image, "--disk", $"path={link},ro");
         Assert.Equal(127, ran.Code);
-        Assert.Contains($"the same disk image twice, {link}: this process has it open as {image}", ran.ErrorLine(), StringComparison.Ordinal);
+        Assert.Contains($"the same disk image twice, {link}: this process has it open as {image}", ran.ErrorLine(),
+            StringComparison.Ordinal);
     }
 
     [Fact]

@@ -17,14 +17,18 @@ internal static class CtlCommand
         if (args.Skip(1).Any(static a => a is "--help" or "-h"))
         {
             // "ctl NAME resize --help", and without the name.
-            Output.Out(Arguments.HelpText.Ctl(args.Skip(1).Take(2).Select(static a => ControlCommands.Find(a)).FirstOrDefault(static c => c is not null)));
+            Output.Out(Arguments.HelpText.Ctl(
+                args.Skip(1).Take(2).Select(static a => ControlCommands.Find(a))
+                .FirstOrDefault(static c => c is not null)));
             return ExitCodes.Success;
         }
         string[] words = [.. args.Skip(1).Where(static a => a != "--json")];
-        if (words.Length < 2) throw MicroVmException.Usage("nothing to ask", "microvm ctl", "Use the machine and a command: microvm ctl NAME list");
+        if (words.Length < 2) throw MicroVmException.Usage(
+            "nothing to ask", "microvm ctl", "Use the machine and a command: microvm ctl NAME list");
         Func<object, string> print = args.Contains("--json") ? Json
             : words[1] == "explain" ? static result => PictureText.Of(PictureJson.Read(result)) : Text;
-        string[] arguments = ControlCommands.Find(words[1]) is { HasPaths: true } ? Change.From(words[2..], Environment.CurrentDirectory) : words[2..];
+        string[] arguments = ControlCommands.Find(words[1]) is { HasPaths: true }
+            ? Change.From(words[2..], Environment.CurrentDirectory) : words[2..];
         return Execute(words[0], new ControlRequest { Command = words[1], Arguments = arguments }, print);
     }
 
@@ -58,12 +62,22 @@ internal static class CtlCommand
     {
         string path = ControlPath.Check(ControlPath.Of(machine, machine), machine);
         int fd = HostSocket.Connect(path);
-        if (fd < 0) throw Unreachable(path, -fd);
+        return fd < 0 ? throw Unreachable(path, -fd) : Ask(fd, path, request, PatienceMilliseconds);
+    }
+
+    /// <summary>Asks over a connection, which is closed.</summary>
+    /// <param name="fd">The connection.</param>
+    /// <param name="path">Its socket, for messages.</param>
+    /// <param name="request">What to ask.</param>
+    /// <param name="patience">How long the answer may take, in milliseconds.</param>
+    /// <exception cref="MicroVmException">There is no answer, or it is not one.</exception>
+    internal static ControlAnswer Ask(int fd, string path, ControlRequest request, int patience)
+    {
         try
         {
             // A server that refuses the connection has answered before it closed.
             _ = ControlLine.Send(fd, request.ToLine());
-            return ControlAnswer.Read(Receive(fd, path));
+            return ControlAnswer.Read(Receive(fd, path, patience));
         }
         catch (JsonException)
         {
@@ -78,12 +92,17 @@ internal static class CtlCommand
     // A machine takes its socket with it, unless it was killed.
     private static MicroVmException Unreachable(string path, int error) => error switch
     {
-        Libc.ECONNREFUSED => MicroVmException.Host("the machine has ended, and not by itself", path, "See why it was killed (dmesg, its starter's log), then start it again: it takes the socket over"),
-        Libc.ENOENT => MicroVmException.Host("no such machine runs", path, "See 'microvm ps' for those that do, or start it with --name NAME or --api-socket PATH"),
-        _ => MicroVmException.Refused(FailureKind.Host, "cannot reach the machine", path, error, "Use the user that started it, and the path of its control socket"),
+        Libc.ECONNREFUSED => MicroVmException.Host(
+            "the machine has ended, and not by itself", path,
+            "See why it was killed (dmesg, its starter's log), then start it again: it takes the socket over"),
+        Libc.ENOENT => MicroVmException.Host(
+            "no such machine runs", path,
+            "See 'microvm ps' for those that do, or start it with --name NAME or --api-socket PATH"),
+        _ => MicroVmException.Refused(FailureKind.Host, "cannot reach the machine", path, error,
+            "Use the user that started it, and the path of its control socket"),
     };
 
-    private static byte[] Receive(int fd, string path)
+    private static byte[] Receive(int fd, string path, int patience)
     {
         using MemoryStream answer = new();
         Span<byte> part = stackalloc byte[4096];
@@ -92,7 +111,9 @@ internal static class CtlCommand
             int read = HostIo.Read(fd, part);
             if (read == -Libc.EAGAIN)
             {
-                if (!HostIo.Wait(fd, Libc.EPOLLIN, PatienceMilliseconds)) throw MicroVmException.Host($"no answer in {PatienceMilliseconds / 1000} seconds", path, "See whether that process still runs");
+                if (!HostIo.Wait(fd, Libc.EPOLLIN, patience))
+                    throw MicroVmException.Host($"no answer in {patience / 1000} seconds", path,
+                    "See whether that process still runs");
                 continue;
             }
             if (read <= 0) break;
@@ -113,12 +134,7 @@ internal static class CtlCommand
             _ => [[Cell(result)]],
         };
         StringBuilder text = new();
-        foreach (string[] row in rows)
-        {
-            StringBuilder line = new();
-            for (int i = 0; i < row.Length; i++) line.Append(row[i].PadRight(rows.Max(r => r[i].Length) + 2));
-            text.Append(line.ToString().TrimEnd()).Append('\n');
-        }
+        PictureText.Align(text, rows);
         return text.ToString();
     }
 

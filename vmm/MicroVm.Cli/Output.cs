@@ -10,20 +10,22 @@ internal static class Output
     private const int StandardOutput = 1, StandardError = 2;
     private const int PatienceMilliseconds = 2000, Forever = -1;
     // What a terminal shows in another order than it was written: U+202A to U+202E and U+2066 to U+2069.
-    private const char FirstEmbedding = '\u202a', LastEmbedding = '\u202e', FirstIsolate = '\u2066', LastIsolate = '\u2069';
+    private const char FirstEmbedding = '\u202a', LastEmbedding = '\u202e';
+    private const char FirstIsolate = '\u2066', LastIsolate = '\u2069';
 
-    /// <summary>Prints to standard output; what a terminal would take for an order is escaped, since some of the text is a
-    /// guest's. A reader that has gone (<c>| head</c>) is no error.</summary>
+    /// <summary>Prints to standard output; what a terminal would take for an order is escaped, since some of the text
+    /// is a guest's. A reader that has gone (<c>| head</c>) is no error.</summary>
     /// <exception cref="MicroVmException">It cannot be written: its disk is full, for example.</exception>
     internal static void Out(string text) => Raw(Plain(text));
 
-    /// <summary>As <see cref="Out"/>, with the colours that are in the text; the parts of it that come from elsewhere are
-    /// <see cref="Plain"/>.</summary>
+    /// <summary>As <see cref="Out"/>, with the colours that are in the text; the parts of it that come from elsewhere
+    /// are <see cref="Plain"/>.</summary>
     /// <exception cref="MicroVmException">As <see cref="Out"/>.</exception>
     internal static void Coloured(string text) => Raw(text);
 
     /// <summary>Prints to standard error as it is.</summary>
-    internal static void Error(string text) => _ = Write(StandardError, Encoding.UTF8.GetBytes(text), PatienceMilliseconds);
+    internal static void Error(string text) => _ =
+        Write(StandardError, Encoding.UTF8.GetBytes(text), PatienceMilliseconds);
 
     /// <summary>Prints one line to standard error: a line break or an escape sequence in a file's name must not make it
     /// look like two.</summary>

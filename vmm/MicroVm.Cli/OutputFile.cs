@@ -17,7 +17,8 @@ internal static class OutputFile
         const int flags = Libc.O_WRONLY | Libc.O_CREAT | Libc.O_TRUNC | Libc.O_NOFOLLOW;
         return HostFile.TryOpen(path, flags, out int error, mode: 0x1a4 /* 0644 */)
             ?? throw (error == Libc.ELOOP
-                ? MicroVmException.Host($"cannot make {what}", $"{path} is a symbolic link", "Use the path of the file itself")
+                ? MicroVmException.Host($"cannot make {what}", $"{path} is a symbolic link",
+                    "Use the path of the file itself")
                 : MicroVmException.Refused(FailureKind.Host, $"cannot make {what}", path, error,
                     "Use a path in a folder that can be written"));
     }

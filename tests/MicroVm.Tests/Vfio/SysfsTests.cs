@@ -153,7 +153,8 @@ public sealed class SysfsTests : IDisposable
         File.Delete($"{_root}/sys/bus/pci/devices/{Disk}/iommu_group");
         HostFunction function = _pci.Find(Disk);
         Assert.Null(function.Group);
-        Assert.Equal(FailureKind.Host, Assert.Throws<MicroVmException>(() => VfioRefusals.Check(_pci, [function])).Kind);
+        Assert.Equal(FailureKind.Host,
+            Assert.Throws<MicroVmException>(() => VfioRefusals.Check(_pci, [function])).Kind);
         Assert.Equal(FailureKind.Host, Assert.Throws<MicroVmException>(() => Binding.PlanBind(function)).Kind);
     }
 

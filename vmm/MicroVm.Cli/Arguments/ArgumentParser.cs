@@ -9,9 +9,10 @@ internal static class ArgumentParser
     /// <param name="first">Where they begin.</param>
     /// <param name="options">What they may be.</param>
     /// <param name="others">Takes the words that are not flags; null where there may be none.</param>
-    /// <exception cref="MicroVmException">A word that is not a flag, an unknown flag, a value that is missing, a flag that
-    /// may be given once and was given twice.</exception>
-    internal static List<(Option<T> Option, OptionValue Value)>? Parse<T>(string command, string[] args, int first, Option<T>[] options, List<string>? others = null)
+    /// <exception cref="MicroVmException">A word that is not a flag, an unknown flag, a value that is missing, a flag
+    /// that may be given once and was given twice.</exception>
+    internal static List<(Option<T> Option, OptionValue Value)>? Parse<T>(
+        string command, string[] args, int first, Option<T>[] options, List<string>? others = null)
     {
         var found = new List<(Option<T> Option, OptionValue)>();
         for (int i = first; i < args.Length; i++)
@@ -27,7 +28,8 @@ internal static class ArgumentParser
             ReadOnlySpan<char> name = equals < 0 ? word.AsSpan(2) : word.AsSpan(2, equals - 2);
             Option<T> option = Find(options, name) ?? throw Unknown(command, name, options);
             OptionValue value = Value(option, args, ref i, word, equals);
-            if (!option.Repeatable && found.Exists(f => f.Option == option)) throw value.Bad($"--{option.Name} is given twice", "Remove one of them");
+            if (!option.Repeatable && found.Exists(f => f.Option == option))
+                throw value.Bad($"--{option.Name} is given twice", "Remove one of them");
             found.Add((option, value));
         }
         return found;

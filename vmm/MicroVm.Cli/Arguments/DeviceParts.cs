@@ -25,7 +25,8 @@ internal sealed class DeviceParts(OptionValue value, string what, string form, p
 
     /// <summary>The whole value with its paths as they are seen from a folder, for who reads it in another.</summary>
     /// <param name="folder">An absolute path.</param>
-    internal string From(string folder) => string.Join(',', this.Select(part => Joined(part.Key, part.Text, folder).Replace(",", ",,", StringComparison.Ordinal)));
+    internal string From(string folder) => string.Join(',', this.Select(part =>
+        Joined(part.Key, part.Text, folder).Replace(",", ",,", StringComparison.Ordinal)));
 
     private string Joined(string key, string? text, string folder) => text is null ? key
         : $"{key}={(text.Length > 0 && Array.IndexOf(Paths, key) >= 0 ? Path.Combine(folder, text) : text)}";
@@ -46,10 +47,12 @@ internal sealed class DeviceParts(OptionValue value, string what, string form, p
     /// <param name="most">Largest.</param>
     /// <param name="meaning">What it should be, with its article.</param>
     internal ulong Number(string text, ulong least, ulong most, string meaning) =>
-        ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out ulong n) && n >= least && n <= most ? n : throw Bad($"not {meaning}", $"Use {least} to {most}");
+        ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out ulong n) && n >= least && n <= most
+            ? n : throw Bad($"not {meaning}", $"Use {least} to {most}");
 
     /// <summary>A number of bytes, with a unit or without.</summary>
-    internal ulong Bytes(string text, string meaning) => SizeText.TryParse(text, out ulong bytes) ? bytes : throw Bad($"not {meaning}", "Use K, M or G: 500K, 10M, 2G");
+    internal ulong Bytes(string text, string meaning) => SizeText.TryParse(text, out ulong bytes) ? bytes
+        : throw Bad($"not {meaning}", "Use K, M or G: 500K, 10M, 2G");
 
     /// <summary>Takes a part of a device's limits: bytes and operations a second, and how much of them may be saved up.</summary>
     internal RateLimits Limit(RateLimits limits, string key, string text)
@@ -70,7 +73,8 @@ internal sealed class DeviceParts(OptionValue value, string what, string form, p
     internal MicroVmException Unknown(string key, string? text)
     {
         string[] known = [.. keys, .. s_common];
-        if (IsKnown(key)) return Bad(text is null ? $"'{key}' of {what} lacks its value" : $"'{key}' of {what} takes no such value");
+        if (IsKnown(key)) return Bad(text is null ? $"'{key}' of {what} lacks its value"
+            : $"'{key}' of {what} takes no such value");
         string? near = Suggestion.For(key, known);
         return Bad($"unknown part '{key}' of {what}", near is null ? null : $"Did you mean {near}?");
     }
@@ -83,8 +87,10 @@ internal sealed class DeviceParts(OptionValue value, string what, string form, p
             int equals = part.IndexOf('=', StringComparison.Ordinal);
             (string key, string? text) = equals < 0 ? (part, (string?)null) : (part[..equals], part[(equals + 1)..]);
             // A key has no slash, and a path may have an equals sign.
-            if (BarePath && before.Count == 0 && part.Length > 0 && (text is null ? !IsKnown(key) : key.Contains('/', StringComparison.Ordinal))) (key, text) = (PathKey, part);
-            if (!before.Add(key) && Array.IndexOf(Repeatable, key) < 0) throw Bad($"'{key}' of {what} is given twice", "Remove one of them");
+            bool isPath = text is null ? !IsKnown(key) : key.Contains('/', StringComparison.Ordinal);
+            if (BarePath && before.Count == 0 && part.Length > 0 && isPath) (key, text) = (PathKey, part);
+            if (!before.Add(key) && Array.IndexOf(Repeatable, key) < 0)
+                throw Bad($"'{key}' of {what} is given twice", "Remove one of them");
             yield return (key, text);
         }
     }

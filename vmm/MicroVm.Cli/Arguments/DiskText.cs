@@ -5,11 +5,13 @@ namespace MicroVm.Cli.Arguments;
 /// <summary>The value of <c>--disk</c>.</summary>
 internal static class DiskText
 {
-    internal const string Form = "[path=]F[,ro][,serial=S][,queues=N][,bps=SIZE][,iops=N][,burst=MS][,aio=io_uring|threads]|vhost-user=SOCKET";
+    internal const string Form =
+        "[path=]F[,ro][,serial=S][,queues=N][,bps=SIZE][,iops=N][,burst=MS][,aio=io_uring|threads]|vhost-user=SOCKET";
     private const int MaxSerial = 20;
 
     internal static DeviceParts Parts(OptionValue value) =>
-        new(value, "a disk", Form, "path", "ro", "readonly", "serial", "queues", "bps", "iops", "burst", "aio", "vhost-user") { Paths = ["path", "vhost-user"], BarePath = true };
+        new(value, "a disk", Form, "path", "ro", "readonly", "serial", "queues", "bps", "iops", "burst", "aio",
+            "vhost-user") { Paths = ["path", "vhost-user"], BarePath = true };
 
     internal static DiskOptions Parse(OptionValue value)
     {
@@ -30,8 +32,10 @@ internal static class DiskText
             };
         }
         if (disk.VhostUser && disk with { Id = null, Transport = null, RootPort = null } != new DiskOptions(disk.Path) { VhostUser = true })
-            throw parts.Bad("the backend says what its disk is like", "Remove ro, serial, queues, limits and aio, and set them where the backend is started");
-        if (disk.Limits != default && disk.Limits.IsNone) throw parts.Bad("a burst without its limit", "Use bps=SIZE or iops=N with it");
+            throw parts.Bad("the backend says what its disk is like",
+                "Remove ro, serial, queues, limits and aio, and set them where the backend is started");
+        if (disk.Limits != default && disk.Limits.IsNone)
+            throw parts.Bad("a burst without its limit", "Use bps=SIZE or iops=N with it");
         return disk.Path.Length > 0 ? disk : throw parts.Bad("a disk without its file", "Use path=FILE");
     }
 
@@ -39,9 +43,12 @@ internal static class DiskText
     {
         "io_uring" => DiskEngine.IoUring,
         "threads" => DiskEngine.Threads,
-        _ => throw parts.Bad("not a way to move a disk's data", "Use aio=io_uring or aio=threads, or remove it for the best that the host has"),
+        _ => throw parts.Bad("not a way to move a disk's data",
+            "Use aio=io_uring or aio=threads, or remove it for the best that the host has"),
     };
 
     private static string Serial(string text, DeviceParts parts) =>
-        text.Length <= MaxSerial && Ascii.IsValid(text) ? text : throw parts.Bad("a disk serial that the guest could not read", $"Use at most {MaxSerial} ASCII characters");
+        text.Length <= MaxSerial && Ascii.IsValid(text) ? text
+            : throw parts.Bad("a disk serial that the guest could not read",
+            $"Use at most {MaxSerial} ASCII characters");
 }

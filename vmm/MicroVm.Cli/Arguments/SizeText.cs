@@ -2,8 +2,8 @@ using System.Globalization;
 
 namespace MicroVm.Cli.Arguments;
 
-/// <summary>A number of bytes with its unit: <c>512M</c>, <c>1.5G</c>. K, M, G and T are powers of 1024, and so are KiB, MiB, KB
-/// and MB: a size here is one of memory or of a disk, which have no others.</summary>
+/// <summary>A number of bytes with its unit: <c>512M</c>, <c>1.5G</c>. K, M, G and T are powers of 1024, and so are
+/// KiB, MiB, KB and MB: a size here is one of memory or of a disk, which have no others.</summary>
 internal static class SizeText
 {
     private const string NoUnit = "a size without its unit", Remedy = "Use K, M, G or T: 512M, 1.5G";
@@ -25,7 +25,8 @@ internal static class SizeText
         return problem is null && hasUnit ? bytes : throw value.Bad(problem ?? NoUnit, Remedy);
     }
 
-    /// <summary>Takes a size with a unit or without; false for anything else, for 0, and for what no 64 bits hold.</summary>
+    /// <summary>Takes a size with a unit or without; false for anything else, for 0, and for what no 64 bits
+    /// hold.</summary>
     internal static bool TryParse(string text, out ulong bytes) => Read(text, out bytes, out _) is null && bytes != 0;
 
     // What is wrong with it, or null.

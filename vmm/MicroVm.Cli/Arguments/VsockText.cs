@@ -7,7 +7,8 @@ internal static class VsockText
 {
     internal const string Form = "cid=N,socket=PATH|vhost";
 
-    internal static DeviceParts Parts(OptionValue value) => new(value, "a socket device", Form, "cid", "socket", "vhost") { Paths = ["socket"] };
+    internal static DeviceParts Parts(OptionValue value) =>
+        new(value, "a socket device", Form, "cid", "socket", "vhost") { Paths = ["socket"] };
 
     internal static VsockOptions Parse(OptionValue value)
     {

@@ -25,12 +25,17 @@ internal static class ControlCommands
 {
     internal static readonly ControlCommand[] All =
     [
-        new("info", "", "What the machine is and how often it left the guest.", static (m, _) => Info(m)),
-        new("list", "", "Its devices: name, kind, and where the guest finds them.", static (m, _) => List(m)),
+        new("info", "", "What the machine is, for how long it has run, and how often it left the guest.",
+            static (m, _) => Info(m)),
+        new("list", "",
+            "Its devices: name, kind, where the guest finds them, what they are on the host, and\nwhat serves them there.", static (m, _) => List(m)),
         new("explain", ExplainRequest.Form, "The whole picture, or the way of an address: see microvm explain.", static (m, words) => PictureJson.Of(ExplainRequest.Parse(words).Ask(m))),
-        new("add", "DEVICE [--wait S]", "Plug a device into a free PCI slot: --disk, --net, --vsock, --rng or\n--device, with the parts that 'microvm run' takes; or a DIMM:\n--memory SIZE[,id=NAME]. Prints what it became.", static (m, w) => Change.Add(m, w)) { Waits = true, Options = Change.AddOptions },
-        new("remove", "ID [--wait S|--force]", "Ask the guest for a device or a DIMM, named by id or place, and close it. The guest\nmay take 10 seconds, or S; --force pulls it without asking.", static (m, w) => Change.Remove(m, w)) { Waits = true, Options = Change.RemoveOptions },
-        new("resize", Change.ResizeForm, "Make a disk larger, or take over the size that its file has now; or give the guest\nCPUs, up to --max-cpus, or ask for some back; or change how much of virtio-mem it\nshould have, or how much it should give up by the balloon.", static (m, w) => Change.Resize(m, w)) { Waits = true, Options = Change.ResizeOptions },
+        new("add", "DEVICE [--wait S]",
+            "Plug a device into a free PCI slot: --disk, --net, --vsock, --rng or\n--device, with the parts that 'microvm run' takes; or a DIMM:\n--memory SIZE[,id=NAME]. Prints what it became.", static (m, w) => Change.Add(m, w)) { Waits = true, Options = Change.AddOptions },
+        new("remove", "ID [--wait S|--force]",
+            "Ask the guest for a device or a DIMM, named by id or place, and close it. The guest\nmay take 10 seconds, or S; --force pulls it without asking.", static (m, w) => Change.Remove(m, w)) { Waits = true, Options = Change.RemoveOptions },
+        new("resize", Change.ResizeForm,
+            "Make a disk larger, or take over the size that its file has now; or give the guest\nCPUs, up to --max-cpus, or ask for some back; or change how much of virtio-mem it\nshould have, or how much it should give up by the balloon.", static (m, w) => Change.Resize(m, w)) { Waits = true, Options = Change.ResizeOptions },
         new("memory", "", "How much memory the guest has, from where.", static (m, _) => MemoryCommands.Memory(m)),
         new("balloon", "", "The balloon: its target, its size, and the guest's own figures of its memory.", static (m, _) => MemoryCommands.Balloon(m)),
         new("power-button", "", "Press the power button: the guest shuts down, if it listens.", static (m, _) => Done(m.PressPowerButton)),
@@ -60,6 +65,9 @@ internal static class ControlCommands
     private static JsonMap Info(Machine machine) => new()
     {
         ["version"] = ProductVersion.Text,
+        ["name"] = machine.Name,
+        ["state"] = machine.State,
+        ["uptimeSeconds"] = (long)machine.Uptime.TotalSeconds,
         ["pid"] = Environment.ProcessId,
         ["cpus"] = machine.Cpus,
         ["maxCpus"] = machine.PossibleCpus,
@@ -73,7 +81,15 @@ internal static class ControlCommands
     private static JsonList List(Machine machine) => new(machine.Devices.Select(Device));
 
     /// <summary>A row of <c>list</c>.</summary>
-    internal static JsonMap Device(DeviceInfo d) => new() { ["id"] = d.Id, ["kind"] = d.Kind, ["place"] = d.Place };
+    internal static JsonMap Device(DeviceInfo d) => new()
+    {
+        ["id"] = d.Id,
+        ["kind"] = d.Kind,
+        ["place"] = d.Place,
+        ["host"] = d.Host,
+        ["backend"] = d.Backend,
+        ["thread"] = d.Thread,
+    };
 
     private static object? Done(Action action)
     {

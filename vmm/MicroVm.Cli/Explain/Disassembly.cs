@@ -32,7 +32,8 @@ internal static class Disassembly
             AcpiObjects objects = new();
             if (table.Length > MaxTableBytes || !objects.IsDeclared(signature, table))
             {
-                AddHex(text, signature, "not as declared: the guest wrote over it, or its microvm is another version", table);
+                AddHex(text, signature, "not as declared: the guest wrote over it, or its microvm is another version",
+                    table);
                 continue;
             }
             string? plain = Run(table, out bool hasProgram);
@@ -51,7 +52,8 @@ internal static class Disassembly
         }
         catch (FormatException)
         {
-            throw MicroVmException.Host("the answer is not one of microvm's", "its tables", "Ask the machine with its own version of microvm");
+            throw MicroVmException.Host("the answer is not one of microvm's", "its tables",
+                "Ask the machine with its own version of microvm");
         }
     }
 

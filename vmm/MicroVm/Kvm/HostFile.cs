@@ -212,7 +212,8 @@ internal sealed unsafe class HostFile : IDisposable
         foreach (string name in Directory.GetFileSystemEntries(OpenFiles))
         {
             Libc.Stat s;
-            if (!int.TryParse(System.IO.Path.GetFileName(name), out int fd) || fd == _fd || Libc.fstat(fd, &s) != 0) continue;
+            if (!int.TryParse(System.IO.Path.GetFileName(name), out int fd) || fd == _fd || Libc.fstat(fd, &s) != 0)
+                continue;
             if (s.Device == status.Device && s.Inode == status.Inode) return new FileInfo(name).LinkTarget;
         }
         return null;

@@ -158,6 +158,7 @@ internal sealed class MachineBuilder
         return new MachineParts
         {
             Owned = _owned, End = _end, Vm = vm, Memory = memory, Trace = _trace, Ports = _ports, Mmio = _mmio, Router = router, Ged = ged,
+            Name = _options.Name,
             Virtio = virtio, Pci = pci, Hotplug = hotplug, Slots = slots, VcpuSet = vcpus, Cpus = cpus, Dimms = dimms, Serial = serial,
             Console = console, ConsoleDevice = consoleDevice, ConsolePorts = ports,
         };
@@ -257,7 +258,6 @@ internal sealed class MachineBuilder
     // Before KVM is asked for anything: what is wrong with a file is said also where there is no KVM.
     private BootState LoadImage(GuestMemory memory, bool hasPci)
     {
-        if (CommandLineNotes.Of(_options.CommandLine) is { } note) _log.Write(Encoding.UTF8.GetBytes(note));
         BootSource source = new(_options.Kernel, _options.Initrd, _options.CommandLine, _options.KernelCache);
         // The guest believes in configuration space only where the memory map or ACPI reserves it.
         // Some guests look at one, some at the other.
@@ -371,8 +371,9 @@ internal sealed class MachineBuilder
     private VirtioConsoleDevice MakeConsole(ConsoleAttachment? console, ConsoleAttachment[] named)
     {
         List<ConsolePort> ports = [];
-        if (console is not null) ports.Add(new ConsolePort(0, null, console.Output));
-        for (int i = 0; i < named.Length; i++) ports.Add(new ConsolePort(i + 1, _options.Ports[i].Name, named[i].Output));
+        if (console is not null) ports.Add(new ConsolePort(0, null, console.Output) { Host = console.Where });
+        for (int i = 0; i < named.Length; i++) ports.Add(
+            new ConsolePort(i + 1, _options.Ports[i].Name, named[i].Output) { Host = named[i].Where });
         VirtioConsoleDevice device = _owned.Add(new VirtioConsoleDevice(_loop.Value, ports, console?.TerminalSize));
         foreach (ConsolePort port in ports)
         {

@@ -38,7 +38,8 @@ internal sealed record DeviceRequest(string Address)
             string value = part[(equals + 1)..];
             bool? byIommufd = true;
             string key = equals < 0 ? "" : part[..equals];
-            if (!before.Add(key)) throw MicroVmException.Usage($"'{key}' of a device is given twice", $"--device {text}", "Remove one of them");
+            if (!before.Add(key)) throw MicroVmException.Usage(
+                $"'{key}' of a device is given twice", $"--device {text}", "Remove one of them");
             switch (key)
             {
                 case "group": (request.Group, byIommufd) = (Descriptor(value, text), false); break;

@@ -63,7 +63,9 @@ internal sealed class VfioBinding(HostPci pci, HostMounts mounts)
             throw Refused(function, what, use == "/" ? "Assign another disk" : use.StartsWith('/') ? $"Unmount it first: umount {use}" : "Switch it off first: swapoff -a");
         }
         // As with 'run --device': the host lacks it, the words are right.
-        if (function.Group is null) throw MicroVmException.Host(NotGivenAway, $"{function.Address}: no IOMMU would contain its DMA", "Turn on VT-d or AMD-Vi in the firmware, and boot with intel_iommu=on where the kernel leaves it off");
+        if (function.Group is null) throw MicroVmException.Host(
+            NotGivenAway, $"{function.Address}: no IOMMU would contain its DMA",
+            "Turn on VT-d or AMD-Vi in the firmware, and boot with intel_iommu=on where the kernel leaves it off");
     }
 
     private static MicroVmException Refused(HostFunction function, string why, string remedy) =>

@@ -42,8 +42,8 @@ internal sealed class AcpiObjects
         return at;
     }
 
-    /// <summary>Whether a table is one that this program makes: nothing but declared units, values of their fixed width in
-    /// their places, and a header that says its length. Adds its objects.</summary>
+    /// <summary>Whether a table is one that this program makes: nothing but declared units, values of their fixed width
+    /// in their places, and a header that says its length. Adds its objects.</summary>
     /// <param name="signature">Its first four characters.</param>
     /// <param name="bytes">All of it, from anywhere.</param>
     internal bool IsDeclared(string signature, byte[] bytes) => bytes.Length >= HeaderBytes
@@ -86,7 +86,8 @@ internal sealed class AcpiObjects
 
         internal int Length => _template.Length;
 
-        internal bool Begins(string signature) => Length >= HeaderBytes && AcpiPicture.Text(_template.AsSpan(0, 4)) == signature;
+        internal bool Begins(string signature) => Length >= HeaderBytes
+            && AcpiPicture.Text(_template.AsSpan(0, 4)) == signature;
 
         internal bool Matches(byte[] bytes, int at)
         {

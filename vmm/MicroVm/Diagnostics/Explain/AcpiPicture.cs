@@ -27,8 +27,8 @@ internal static class AcpiPicture
         picture.AddRange([tables, fields.Rows, objects.Rows]);
     }
 
-    /// <summary>The tables of AML whole, in hexadecimal digits, for those who disassemble them: all that are not of a fixed
-    /// layout, whatever the guest made of them.</summary>
+    /// <summary>The tables of AML whole, in hexadecimal digits, for those who disassemble them: all that are not of a
+    /// fixed layout, whatever the guest made of them.</summary>
     internal static List<Section> Aml(GuestMemory memory)
     {
         Section tables = new(AmlSection, "table", AmlDigits);
