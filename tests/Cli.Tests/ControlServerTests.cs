@@ -245,6 +245,7 @@ public sealed class ControlServerTests : IDisposable
         byte[] request = Encoding.UTF8.GetBytes("""{"command":"list"}""" + "\n");
         for (int i = 0; i < 2000; i++)
         {
+            // It is gone before the others are waited for: one that says nothing is kept for ten seconds.
             using (ControlClient client = _target.Connect())
             {
                 Assert.True(client.Send(request.AsSpan(0, i % (request.Length + 1))));

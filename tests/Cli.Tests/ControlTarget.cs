@@ -27,6 +27,9 @@ internal sealed class ControlTarget : IDisposable
 
     internal string Path { get; }
 
+    /// <summary>Memory of the guest that there is not: what a test wants to be found there.</summary>
+    internal GuestMemory Memory => _machine.Parts.Memory;
+
     /// <summary>The machine was told to end.</summary>
     internal bool Stopped => _machine.Parts.End.Requested;
 
@@ -46,10 +49,12 @@ internal sealed class ControlTarget : IDisposable
             GuestMemory.Allocate(4 << 20, MachineMap.LowMemory.End, MachineMap.HighMemory.Start));
         InterruptLine line = owned.Add(new InterruptLine(MachineMap.Ged.Irq));
         KvmVm none = new(-1, 0);
+        InterruptRouter router = new(none, MachineMap.Ged.Irq + 1);
+        router.Attach(line);
         return new Machine(new MachineParts
         {
             Owned = owned, End = new MachineEnd(), Vm = none, Memory = memory, Trace = new AccessTrace(),
-            Ports = new AddressSpace("pio"), Mmio = new AddressSpace("mmio"), Router = new InterruptRouter(none, 0),
+            Ports = new AddressSpace("pio"), Mmio = new AddressSpace("mmio"), Router = router,
             Ged = new AcpiGed(line), Virtio = [], Pci = null, Hotplug = null, Slots = null,
             VcpuSet = new VcpuSet(static _ => throw new InvalidOperationException()), Cpus = null, Dimms = null,
             Serial = null, Console = null, ConsoleDevice = null, ConsolePorts = [],

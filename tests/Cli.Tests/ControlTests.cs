@@ -29,7 +29,8 @@ public sealed class ControlTests : IDisposable
         File.WriteAllBytes(disk, new byte[1 << 20]);
         Process machine = Start("--api-socket", socket, "--pci-ports", "1", "--disk", $"path={disk},id=data,port=1");
         Assert.Equal("600\n", Cli.Shell("stat -c %a \"$1\"", socket).Out);
-        Assert.Matches(@"(?m)^data +virtio-block +01:00\.0$", Cli.Run("ctl", socket, "list").Out);
+        Assert.Matches($"(?m)^data +virtio-block +01:00\\.0 +{disk} +- +virtio-block$",
+            Cli.Run("ctl", socket, "list").Out);
         Assert.Equal("data", JsonNode.Parse(Cli.Run("ctl", socket, "list", "--json").Out)![2]!["id"]!.GetValue<string>());
         Assert.Equal(4 << 20, JsonNode.Parse(Cli.Run("ctl", socket, "info", "--json").Out)!["memoryBytes"]!.GetValue<int>());
         Assert.StartsWith("TRANSLATION\n", Cli.Run("ctl", socket, "explain", "gpa", "0x100000").Out, StringComparison.Ordinal);
@@ -48,11 +49,13 @@ public sealed class ControlTests : IDisposable
         _ = Start("--api-socket", socket, "--max-memory", "1G");
         Assert.Matches("^microvm: error: the guest has not answered, dimm0: 0.2 s\\. It stays plugged in", Cli.Run("ctl", socket, "add", "--memory", "256M", "--wait", "0.2").ErrorLine());
         Assert.Matches("^microvm: error: the guest has not answered, data: 0.2 s\\.", Cli.Run("ctl", socket, "add", "--memory=128M,id=data", "--wait", "0.2").ErrorLine());
-        Assert.Equal("id     kind       place\ndimm0  dimm 256M  0x100000000\ndata   dimm 128M  0x140000000\n", Cli.Run("ctl", socket, "list").Out);
+        Assert.Equal(
+            "id     kind       place        host  backend  thread\ndimm0  dimm 256M  0x100000000  -     -        -\ndata   dimm 128M  0x140000000  -     -        -\n", Cli.Run("ctl", socket, "list").Out);
         Assert.Equal(384 << 20, JsonNode.Parse(Cli.Run("ctl", socket, "memory", "--json").Out)!["dimmBytes"]!.GetValue<int>());
         foreach ((string error, string[] words) in new (string, string[])[]
         {
-            ("two devices have one name, id=data.", ["add", "--memory", "128M,id=data"]), ("add takes one DIMM, --memory 2G.", ["add", "--memory", "1G", "--memory", "2G"]),
+            ("two devices have one name, id=data.", ["add", "--memory", "128M,id=data"]),
+                ("--memory is given twice, --memory 2G.", ["add", "--memory", "1G", "--memory", "2G"]),
             ("add takes one device, 2 were given.", ["add", "--rng", "--memory", "128M"]), ("the machine cannot have that much memory, 1024 MiB more. Give at most 512M,", ["add", "--memory", "1G"]),
             ("unknown part 'size' of a DIMM", ["add", "--memory", "size=1G"]), ("there is no such device in a PCI slot, dimm1.", ["remove", "dimm1"]),
             ("memory is not pulled: the guest would lose what lies in it, 0x140000000.", ["remove", "0x140000000", "--force"]), ("nothing can be plugged in or out, the machine has no root ports.", ["add", "--rng"]),

@@ -19,7 +19,10 @@ public sealed class ExplainTests
     [Theory]
     [InlineData("nothing to explain", new[] { "explain" })]
     [InlineData("nothing to explain", new[] { "explain", "--json" })]
-    [InlineData("unexpected argument, y", new[] { "explain", "x", "y" })]
+    [InlineData("unexpected argument, z", new[] { "explain", "x", "y", "z" })]
+    [InlineData("unexpected argument, y", new[] { "explain", "x", "y", "--kernel", "k" })]
+    [InlineData("two things to explain, memory", new[] { "explain", "x", "memory", "--gva", "1" })]
+    [InlineData("two things to explain, memory", new[] { "explain", "x", "memory", "--html", "f" })]
     [InlineData("not an address, here", new[] { "explain", "x", "--gva", "here" })]
     [InlineData("not an address, 0x", new[] { "explain", "x", "--gpa", "0x" })]
     [InlineData("not an address, -1", new[] { "explain", "x", "--gpa", "-1" })]
@@ -54,6 +57,43 @@ public sealed class ExplainTests
         Assert.Equal("kept", System.IO.File.ReadAllText(output));
     }
 
+    [Fact]
+    public void One_section_alone_and_an_error_that_lists_them()
+    {
+        using ControlTarget machine = new();
+        Ran all = Cli.Run("explain", machine.Path), one = Cli.Run("explain", machine.Path, "acpi-fields"), json =
+            Cli.Run("explain", machine.Path, "threads", "--json");
+        Assert.Equal((0, 0, 0), (all.Code, one.Code, json.Code));
+        Assert.StartsWith("ACPI FIELDS\n", one.Out, StringComparison.Ordinal);
+        Assert.Contains(one.Out, all.Out, StringComparison.Ordinal);
+        KeyValuePair<string, JsonNode?> threads = Assert.Single(JsonNode.Parse(json.Out)!.AsObject());
+        Assert.Contains(threads.Value!.AsArray(), static t => t!["name"]!.GetValue<string>() == "control");
+        Ran wrong = Cli.Run("explain", machine.Path, "memroy");
+        Assert.Equal(127, wrong.Code);
+        Assert.Contains("no such section, memroy. Use one of machine, cpus, devices, threads, memory, ports,",
+            wrong.ErrorLine(), StringComparison.Ordinal);
+    }
+
+    [KvmFact]
+    public void The_host_s_side_of_each_device_is_listed()
+    {
+        string disk = Cli.File("host-side.img", new string('\0', 1 << 20)), serial =
+            Path.Combine(Cli.Scratch, "host-side.log"), vsock = Path.Combine(Cli.Scratch, "v");
+        string[] flags = ["--kernel", Guests.Path("loop"), "--memory", "16M", "--disk",
+            $"{Path.GetRelativePath(Environment.CurrentDirectory, disk)},id=data,transport=pci", "--vsock", $"cid=3,socket={vsock}", "--rng", "--console",
+            $"file={serial}"];
+        Ran ran = Cli.Run(["explain", "devices", .. flags, "--json"]);
+        Assert.Equal((0, ""), (ran.Code, ran.Error));
+        JsonNode[] rows = [.. JsonNode.Parse(ran.Out)!["devices"]!.AsArray()!];
+        string[] Row(string device) =>
+            [.. rows.Where(r => r["device"]!.GetValue<string>() == device).Select(r => $"{r["host"]} {r["thread"]}")];
+        Assert.Equal([$"{disk} virtio-block"], Row("virtio-block"));
+        Assert.Equal([$"{vsock} virtio-vsock"], Row("virtio-vsock"));
+        Assert.Equal([" devices"], Row("virtio-rng"));
+        Assert.Equal(["this process devices"], Row("virtio-console"));
+        Assert.Equal(["this process "], Row("serial port"));
+    }
+
     [KvmFact]
     public void The_page_is_whole_and_the_guests_words_are_text()
     {
@@ -62,7 +102,7 @@ public sealed class ExplainTests
         string page = System.IO.File.ReadAllText(path);
         Assert.StartsWith("<!DOCTYPE html>", page, StringComparison.Ordinal);
         Assert.EndsWith("</body></html>\n", page, StringComparison.Ordinal);
-        Assert.Contains("<svg", page, StringComparison.Ordinal);
+        Assert.Contains("<div class=\"lane\">", page, StringComparison.Ordinal);
         Assert.DoesNotContain("src=", page, StringComparison.Ordinal);
         Assert.DoesNotContain("href=", page, StringComparison.Ordinal);
         Ran ran = Cli.Run("explain", "--kernel", Guests.Path("loop"), "--html", "/nonexistent/x.html");
@@ -75,11 +115,42 @@ public sealed class ExplainTests
     {
         Section acpi = new("acpi", "table", "guest", "bytes", "revision", "checksum", "declaredIn");
         acpi.Add("<b>&", "0x0", 36L, 1L, "bad", null);
-        string page = HtmlPage.Of("<script>", [acpi], "\"<i>");
+        string page = HtmlPage.Of("<script>", [acpi], "\"<u>");
         Assert.DoesNotContain("<script>", page, StringComparison.Ordinal);
         Assert.DoesNotContain("<b>&", page, StringComparison.Ordinal);
-        Assert.DoesNotContain("<i>", page, StringComparison.Ordinal);
+        Assert.DoesNotContain("<u>", page, StringComparison.Ordinal);
         Assert.Contains("&lt;b&gt;&amp;", page, StringComparison.Ordinal);
+    }
+
+    // A thing's three columns stand in one lane, in the order of guest addresses; hot-plug units are one box.
+    [Fact]
+    public void The_drawing_has_a_lane_for_each_thing_with_its_host_s_side_and_what_waits_comes_last()
+    {
+        Section memory = new("memory", "guest", "bytes", "host", "access", "what"), devices =
+            new("devices", "place", "device", "id", "host", "backend", "thread");
+        memory.Add("0x0", 3UL << 30, "0x7f00", "read, write", "RAM");
+        memory.Add("0x100000000", 1UL << 30, "0x7f80", "read, write", "RAM");
+        devices.Add("00:02.0", "virtio-block", "data", "/srv/data.img", "io_uring", "virtio-block");
+        devices.Add("00:01.0", "virtio-net", null, "tap0", "tap", "virtio-net");
+        devices.Add("00:03.0", "virtio-rng", null, null, null, "devices");
+        Section bars = new("bars", "address", "bar", "bytes", "guest", "kind"), registers =
+            new("registers", "from", "to", "block", "declaredIn"), pci =
+            new("pci", "address", "behind", "device", "id", "leadsToBus");
+        bars.Add("00:02.0", 0L, 16384L, "0xc0004000", "64-bit");
+        bars.Add("00:01.0", 0L, 16384L, "0xc0000000", "64-bit");
+        for (int i = 0; i < 24; i++) registers.Add($"0xfeb1{i * 16:x4}", "", "AcpiUnit", "");
+        for (int i = 4; i < 12; i++) pci.Add($"00:{i:x2}.0", null, "root port", "1b36:000c", i);
+        string page = HtmlPage.Of("m", [memory, devices, bars, registers, pci], null);
+        string[] lanes = [.. page.Split("<div class=\"lane\">")[1..].Select(static l => l[..l.IndexOf('\n')])];
+        string Lane(string text) => Assert.Single(lanes, l => l.Contains(text, StringComparison.Ordinal));
+        Assert.Contains("2 slots of KVM", Lane("RAM, 4 GiB"), StringComparison.Ordinal);
+        foreach (string text in new[] { "BAR 0 at 0xc0004000", "io_uring", "threads named virtio-block" })
+            Assert.Contains(text, Lane("/srv/data.img"), StringComparison.Ordinal);
+        int At(string text) => Array.IndexOf(lanes, Lane(text));
+        Assert.True(At("RAM, 4") < At("tap0") && At("tap0") < At("data.img") && At("data.img") < At("virtio-rng")
+            && At("virtio-rng") < At("24 hot-plug units"));
+        Assert.Contains("and 5 more", Lane("8 empty root ports"), StringComparison.Ordinal);
+        Assert.Equal(7, lanes.Length);
     }
 
     [Fact]

@@ -52,6 +52,23 @@ public class ImageTests
     public void Missing_disk() => Fails("missing.img", "--kernel", Guest, "--disk", "path=missing.img");
 
     [Fact]
+    public void Disk_that_is_empty_can_come_later() =>
+        Fails("it is empty. Make it larger (truncate -s 1G), or start with --pci-ports 1", "--kernel", Guest, "--disk",
+            Cli.File("empty.img", ""));
+
+    [Fact]
+    public void The_same_image_twice_is_said_by_name()
+    {
+        string image = Cli.File("twice.img", new string('\0', 4096)), link = Path.Combine(Cli.Scratch, "twice.link");
+        File.Delete(link);
+        File.CreateSymbolicLink(link, image);
+        Ran ran = Cli.Run("run", "--serial", "none", "--kernel", Guest, "--disk", image, "--disk", $"path={link},ro");
+        Assert.Equal(127, ran.Code);
+        Assert.Contains($"the same disk image twice, {link}: this process has it open as {image}", ran.ErrorLine(),
+            StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Disk_that_is_a_directory() => Fails(Cli.Scratch, "--kernel", Guest, "--disk", $"path={Cli.Scratch}");
 
     // Disks are opened before KVM is, so that none of these needs the right to it. The commands stand before the program's name.

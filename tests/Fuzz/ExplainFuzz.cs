@@ -99,7 +99,7 @@ public sealed class ExplainFuzz
             {
                 for (int step = 0; step < 20; step++) pci.Step(new Random(random.Next()));
                 SetQueues(random, mmio);
-                List<Section> picture = MachinePicture.Of(parts, "running");
+                List<Section> picture = MachinePicture.Of(parts, "running", []);
                 Bounded(picture, MostText);
                 IReadOnlyList<object?[]> Rows(string name) => picture.Find(s => s.Name == name)!.Rows;
                 reach.Add("queues", Rows("queues").Count);

@@ -5,7 +5,7 @@ namespace MicroVm.Cli;
 /// <summary>The first word chooses what to do.</summary>
 internal static class Commands
 {
-    private static readonly string[] Names = ["run", "ctl", "explain", "doctor", "vfio", "help"];
+    private static readonly string[] Names = ["run", "ps", "ctl", "explain", "doctor", "vfio", "help"];
 
     internal static int Dispatch(string[] args)
     {
@@ -13,6 +13,7 @@ internal static class Commands
         switch (args[0])
         {
             case "run": return RunCommand.Execute(args);
+            case "ps": return PsCommand.Execute(args);
             case "ctl": return CtlCommand.Execute(args);
             case "explain": return ExplainCommand.Execute(args);
             case "doctor": return DoctorCommand.Execute(args);
@@ -30,6 +31,7 @@ internal static class Commands
         {
             null or "help" => HelpText.Overview(),
             "run" => HelpText.Run(),
+            "ps" => HelpText.Ps(),
             "ctl" => HelpText.Ctl(),
             "explain" => HelpText.Explain(),
             "doctor" => HelpText.Doctor(),

@@ -16,20 +16,27 @@ internal static class CtlCommand
     {
         if (args.Skip(1).Any(static a => a is "--help" or "-h"))
         {
-            Output.Out(Arguments.HelpText.Ctl());
+            // "ctl NAME resize --help", and without the name.
+            Output.Out(Arguments.HelpText.Ctl(
+                args.Skip(1).Take(2).Select(static a => ControlCommands.Find(a))
+                .FirstOrDefault(static c => c is not null)));
             return ExitCodes.Success;
         }
         string[] words = [.. args.Skip(1).Where(static a => a != "--json")];
-        if (words.Length < 2) throw MicroVmException.Usage("nothing to ask", "microvm ctl", "Give the machine and a command: microvm ctl NAME list");
-        Func<object, byte[]> print = args.Contains("--json") ? Json : words[1] == "explain" ? static result => Encoding.UTF8.GetBytes(PictureText.Of(PictureJson.Read(result))) : static result => Encoding.UTF8.GetBytes(Text(result));
-        return Execute(words[0], new ControlRequest { Command = words[1], Arguments = words[2..] }, print);
+        if (words.Length < 2) throw MicroVmException.Usage(
+            "nothing to ask", "microvm ctl", "Use the machine and a command: microvm ctl NAME list");
+        Func<object, string> print = args.Contains("--json") ? Json
+            : words[1] == "explain" ? static result => PictureText.Of(PictureJson.Read(result)) : Text;
+        string[] arguments = ControlCommands.Find(words[1]) is { HasPaths: true }
+            ? Change.From(words[2..], Environment.CurrentDirectory) : words[2..];
+        return Execute(words[0], new ControlRequest { Command = words[1], Arguments = arguments }, print);
     }
 
     /// <summary>Asks a machine and prints what it answers; the exit code.</summary>
     /// <param name="machine">Its name or the path of its socket.</param>
     /// <param name="request">What to ask.</param>
     /// <param name="print">Makes text of the result.</param>
-    internal static int Execute(string machine, ControlRequest request, Func<object, byte[]> print)
+    internal static int Execute(string machine, ControlRequest request, Func<object, string> print)
     {
         ControlAnswer answer = Ask(machine, request);
         if (!answer.Ok) return Refused(answer);
@@ -45,7 +52,7 @@ internal static class CtlCommand
     }
 
     /// <summary>A result for programs, on one line.</summary>
-    internal static byte[] Json(object result) => JsonText.Of(result);
+    internal static string Json(object result) => Encoding.UTF8.GetString(JsonText.Of(result));
 
     /// <summary>Asks a machine.</summary>
     /// <param name="machine">Its name or the path of its socket.</param>
@@ -55,12 +62,22 @@ internal static class CtlCommand
     {
         string path = ControlPath.Check(ControlPath.Of(machine, machine), machine);
         int fd = HostSocket.Connect(path);
-        if (fd < 0) throw MicroVmException.Refused(FailureKind.Host, "cannot reach the machine", path, -fd, "Start it with --name NAME or --api-socket PATH");
+        return fd < 0 ? throw Unreachable(path, -fd) : Ask(fd, path, request, PatienceMilliseconds);
+    }
+
+    /// <summary>Asks over a connection, which is closed.</summary>
+    /// <param name="fd">The connection.</param>
+    /// <param name="path">Its socket, for messages.</param>
+    /// <param name="request">What to ask.</param>
+    /// <param name="patience">How long the answer may take, in milliseconds.</param>
+    /// <exception cref="MicroVmException">There is no answer, or it is not one.</exception>
+    internal static ControlAnswer Ask(int fd, string path, ControlRequest request, int patience)
+    {
         try
         {
             // A server that refuses the connection has answered before it closed.
             _ = ControlLine.Send(fd, request.ToLine());
-            return ControlAnswer.Read(Receive(fd, path));
+            return ControlAnswer.Read(Receive(fd, path, patience));
         }
         catch (JsonException)
         {
@@ -72,7 +89,20 @@ internal static class CtlCommand
         }
     }
 
-    private static byte[] Receive(int fd, string path)
+    // A machine takes its socket with it, unless it was killed.
+    private static MicroVmException Unreachable(string path, int error) => error switch
+    {
+        Libc.ECONNREFUSED => MicroVmException.Host(
+            "the machine has ended, and not by itself", path,
+            "See why it was killed (dmesg, its starter's log), then start it again: it takes the socket over"),
+        Libc.ENOENT => MicroVmException.Host(
+            "no such machine runs", path,
+            "See 'microvm ps' for those that do, or start it with --name NAME or --api-socket PATH"),
+        _ => MicroVmException.Refused(FailureKind.Host, "cannot reach the machine", path, error,
+            "Use the user that started it, and the path of its control socket"),
+    };
+
+    private static byte[] Receive(int fd, string path, int patience)
     {
         using MemoryStream answer = new();
         Span<byte> part = stackalloc byte[4096];
@@ -81,7 +111,9 @@ internal static class CtlCommand
             int read = HostIo.Read(fd, part);
             if (read == -Libc.EAGAIN)
             {
-                if (!HostIo.Wait(fd, Libc.EPOLLIN, PatienceMilliseconds)) throw MicroVmException.Host($"no answer in {PatienceMilliseconds / 1000} seconds", path, "See whether that process still runs");
+                if (!HostIo.Wait(fd, Libc.EPOLLIN, patience))
+                    throw MicroVmException.Host($"no answer in {patience / 1000} seconds", path,
+                    "See whether that process still runs");
                 continue;
             }
             if (read <= 0) break;
@@ -102,12 +134,7 @@ internal static class CtlCommand
             _ => [[Cell(result)]],
         };
         StringBuilder text = new();
-        foreach (string[] row in rows)
-        {
-            StringBuilder line = new();
-            for (int i = 0; i < row.Length; i++) line.Append(row[i].PadRight(rows.Max(r => r[i].Length) + 2));
-            text.Append(line.ToString().TrimEnd()).Append('\n');
-        }
+        PictureText.Align(text, rows);
         return text.ToString();
     }
 

@@ -19,8 +19,8 @@ internal static class DoctorCommand
             return ExitCodes.Success;
         }
         DoctorReport report = Doctor.Examine();
-        if (settings.Json) Output.Out(JsonText.Of(Json(report), indented: true));
-        else Output.Out(Table(report, colour: Terminal.IsColour(StandardOutput)));
+        if (settings.Json) Output.Out(Encoding.UTF8.GetString(JsonText.Of(Json(report), indented: true)));
+        else Output.Coloured(Table(report, colour: Terminal.IsColour(StandardOutput)));
         if (report.KvmUsable) return ExitCodes.Success;
         Output.ErrorLine("microvm: error: KVM cannot be used, this host. See what 'microvm doctor' calls missing under KVM.");
         return (int)FailureKind.Host;
@@ -36,12 +36,19 @@ internal static class DoctorCommand
         string? group = null;
         foreach (DoctorRow row in report.Rows)
         {
+            if (row.Finding.Status == DoctorStatus.NotAsked) continue;
             if (row.Group != group) text.Append(group is null ? "" : "\n").Append(group = row.Group).Append('\n');
             string status = Name(row.Finding.Status);
             text.Append("  ").Append(colour ? Painted(row.Finding.Status, status) : status).Append(' ', StatusWidth - status.Length);
-            text.Append(row.Name).Append(' ', nameWidth - row.Name.Length).Append(row.Finding.Text).Append('\n');
-            if (row.Finding.Advice is { } advice) text.Append(' ', 2 + StatusWidth + nameWidth).Append("-> ").Append(advice).Append('\n');
+            text.Append(row.Name).Append(' ', nameWidth - row.Name.Length).Append(Output.Plain(row.Finding.Text))
+                .Append('\n');
+            if (row.Finding.Advice is { } advice)
+                text.Append(' ', 2 + StatusWidth + nameWidth).Append("-> ").Append(Output.Plain(advice)).Append('\n');
         }
+        DoctorRow[] notAsked = [.. report.Rows.Where(static row => row.Finding.Status == DoctorStatus.NotAsked)];
+        // They have one reason, and one line says it.
+        if (notAsked.Length > 0) text.Append(
+            $"\n{notAsked.Length} rows {notAsked[0].Finding.Text}: {string.Join(", ", notAsked.Select(static row => row.Name))}\n");
         text.Append($"\nLinux {report.Kernel}. KVM: {Word(report.KvmUsable)}. Stock guests: {Word(report.StockGuests)}. Passthrough: {Word(report.Passthrough)}.\n");
         return text.ToString();
     }
@@ -52,6 +59,7 @@ internal static class DoctorCommand
     {
         DoctorStatus.Ok => "ok",
         DoctorStatus.Warn => "warn",
+        DoctorStatus.NotAsked => "not-asked",
         _ => "missing",
     };
 

@@ -18,9 +18,20 @@ internal static class ExplainCommand
             Output.Out(HelpText.Explain());
             return ExitCodes.Success;
         }
-        if (rest.Count == 0) throw MicroVmException.Usage("nothing to explain", "microvm explain", "Give a running machine, microvm explain NAME, or the flags of 'microvm run'");
-        if (rest[0].StartsWith("--", StringComparison.Ordinal)) return Built(rest, settings);
-        if (rest.Count > 1) throw MicroVmException.Usage("unexpected argument", rest[1], "Give one machine and flags of 'microvm explain --help'");
+        if (rest.Count == 0) throw MicroVmException.Usage(
+            "nothing to explain", "microvm explain",
+            "Use a running machine, microvm explain NAME, or the flags of 'microvm run'");
+        int flag = rest.FindIndex(static word => word.StartsWith("--", StringComparison.Ordinal));
+        int words = flag < 0 ? rest.Count : flag;
+        // The machine, unless flags describe it, and a section.
+        bool built = words < rest.Count;
+        int most = built ? 1 : 2;
+        if (words > most) throw MicroVmException.Usage(
+            "unexpected argument", rest[most], "Use one machine, one section and flags of 'microvm explain --help'");
+        settings.Section = words == most ? rest[most - 1] : null;
+        if (settings.Section is not null && (settings.Space ?? settings.Html) is not null)
+            throw MicroVmException.Usage("two things to explain", settings.Section, "Remove it or the flag");
+        if (built) return Built(rest[words..], settings);
         return Show(rest[0], settings, request => CtlCommand.Ask(rest[0], new ControlRequest { Command = "explain", Arguments = request.Words }));
     }
 
@@ -32,7 +43,7 @@ internal static class ExplainCommand
         MachineOptions options = run.ToOptions() with { Trace = null, KernelCache = false };
         options = options with { Serial = Quiet(options.Serial), Console = Quiet(options.Console) };
         using Machine machine = Machine.Create(options);
-        return Show(run.Name is null ? "a machine that has not started" : Path.GetFileNameWithoutExtension(run.Name), settings,
+        return Show(run.MachineName ?? "a machine that has not started", settings,
             request => new ControlAnswer { Ok = true, Result = PictureJson.Of(request.Ask(machine)) });
     }
 
@@ -43,12 +54,13 @@ internal static class ExplainCommand
         ControlAnswer answer = ask(settings.Request);
         if (!answer.Ok) return CtlCommand.Refused(answer);
         object result = answer.Result ?? new Diagnostics.JsonMap();
+        List<Section> picture = PictureJson.Read(result);
+        if (settings.Section is { } name) picture = [PictureText.Find(picture, name)];
         if (settings.Json)
         {
-            Output.Out(CtlCommand.Json(result));
+            Output.Out(CtlCommand.Json(settings.Section is null ? result : PictureJson.Of(picture)));
             return ExitCodes.Success;
         }
-        List<Section> picture = PictureJson.Read(result);
         if (settings.Space == ExplainRequest.AmlTables)
             Output.Out(Disassembly.TryMake(picture) ?? throw MicroVmException.Host("there is no iasl on this host", "--aml", "Install it: apt install acpica-tools"));
         else if (settings.Html is { } path) WritePage(path, title, picture, settings, ask);
@@ -62,28 +74,28 @@ internal static class ExplainCommand
         ControlAnswer? aml = settings.Space is null ? ask(settings.Request with { Space = ExplainRequest.AmlTables }) : null;
         string? disassembly = aml?.Result is { } tables ? Disassembly.TryMake(PictureJson.Read(tables)) : null;
         byte[] page = Encoding.UTF8.GetBytes(HtmlPage.Of(title, picture, disassembly));
-        using Kvm.HostFile file = Kvm.HostFile.TryOpen(path, Kvm.Libc.O_WRONLY | Kvm.Libc.O_CREAT | Kvm.Libc.O_TRUNC, out int error, mode: 0x1a4 /* 0644 */)
-            ?? throw MicroVmException.Refused(FailureKind.Host, "cannot make the page", path, error, "Give a path in a folder that can be written");
-        if (file.Write(page, 0) != page.Length) throw MicroVmException.Host("cannot write the page", path, "See whether its disk is full");
+        const string what = "the page";
+        using Kvm.HostFile file = OutputFile.Create(path, what);
+        OutputFile.Write(file, path, what, page);
     }
 
     // Takes the flags of this command out of the words; false if help was asked for.
     private static bool TakeOwn(string[] args, ExplainSettings settings, out List<string> rest)
     {
         rest = [];
+        List<string> own = [];
         for (int i = 1; i < args.Length; i++)
         {
             if (args[i] is "--help" or "-h") return false;
             string name = args[i].StartsWith("--", StringComparison.Ordinal) ? args[i][2..].Split('=')[0] : "";
-            if (ArgumentParser.Find(ExplainSettings.Options, name) is not { } option)
-            {
-                rest.Add(args[i]);
-                continue;
-            }
-            bool two = !option.IsSwitch && !args[i].Contains('=', StringComparison.Ordinal) && i + 1 < args.Length;
-            string[] words = two ? [args[i], args[++i]] : [args[i]];
-            foreach ((Option<ExplainSettings> own, OptionValue value) in ArgumentParser.Parse("explain", words, 0, ExplainSettings.Options)!) own.Set(settings, value);
+            Option<ExplainSettings>? option = ArgumentParser.Find(ExplainSettings.Options, name);
+            List<string> to = option is null ? rest : own;
+            to.Add(args[i]);
+            bool two = option is { IsSwitch: false } && !args[i].Contains('=', StringComparison.Ordinal);
+            if (two && i + 1 < args.Length) to.Add(args[++i]);
         }
+        foreach ((Option<ExplainSettings> option, OptionValue value) in ArgumentParser.Parse(
+            "explain", [.. own], 0, ExplainSettings.Options)!) option.Set(settings, value);
         return true;
     }
 }

@@ -1,3 +1,4 @@
+using MicroVm.Boot;
 using MicroVm.Cli.Arguments;
 using MicroVm.Cli.Control;
 using MicroVm.Diagnostics;
@@ -9,6 +10,8 @@ namespace MicroVm.Cli;
 /// <summary><c>microvm run</c>: boots a guest and ends with its exit code.</summary>
 internal static class RunCommand
 {
+    private const int PatienceMilliseconds = 2000;
+
     internal static int Execute(string[] args)
     {
         RunSettings settings = new();
@@ -18,8 +21,9 @@ internal static class RunCommand
             return ExitCodes.Success;
         }
         MachineOptions options = settings.ToOptions();
+        if (CommandLineNotes.Of(options.CommandLine) is { } note) Output.ErrorLine(note);
         Timeline.Mark("arguments");
-        using HostFile? timeline = settings.Timeline is { } path ? Create(path) : null;
+        using HostFile? timeline = settings.Timeline is { } path ? OutputFile.Create(path, "the timeline") : null;
         try
         {
             return Run(options, settings);
@@ -116,14 +120,10 @@ internal static class RunCommand
         }
     }
 
-    private static HostFile Create(string path) =>
-        HostFile.TryOpen(path, Libc.O_WRONLY | Libc.O_CREAT | Libc.O_TRUNC, out int error, mode: 0x1a4 /* 0644 */)
-        ?? throw MicroVmException.Refused(FailureKind.Host, "cannot make the timeline", path, error, "Give a path in a folder that can be written");
-
     // The guest's exit code stays: whoever waits for the machine does not wait for this.
     private static void WriteTimeline(HostFile file, string path)
     {
-        int error = Output.Write(file.Descriptor, JsonText.Of(Timeline.Json(), indented: true));
+        int error = Output.Write(file.Descriptor, JsonText.Of(Timeline.Json(), indented: true), PatienceMilliseconds);
         if (error == 0) return;
         MicroVmException refused = MicroVmException.Refused(FailureKind.Host, "cannot write the timeline", path, error,
             "Free space on its file system");

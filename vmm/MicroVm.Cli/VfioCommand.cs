@@ -52,7 +52,7 @@ internal static class VfioCommand
     private static int List(HostPci pci, bool json)
     {
         IReadOnlyList<HostFunction> all = pci.All();
-        if (json) Output.Out(JsonText.Of(Json(all), indented: true));
+        if (json) Output.Out(Encoding.UTF8.GetString(JsonText.Of(Json(all), indented: true)));
         else Output.Out(Table(all));
         return ExitCodes.Success;
     }

@@ -18,8 +18,46 @@ public sealed class DoctorTests : IDisposable
         foreach (DoctorRow row in report.Rows)
         {
             Assert.NotEmpty(row.Finding.Text);
-            Assert.True(row.Finding.Status == DoctorStatus.Ok || row.Finding.Advice is not null, row.Name);
+            Assert.True(row.Finding.Status is DoctorStatus.Ok or DoctorStatus.NotAsked
+                || row.Finding.Advice is not null, row.Name);
         }
+    }
+
+    [Fact]
+    public void Without_KVM_its_rows_are_not_asked_and_make_up_no_values()
+    {
+        DoctorRow[] rows = [.. Examine().Rows.Where(static row => row.Group == "KVM")];
+        Assert.Equal(("kvm-device", DoctorStatus.Missing), (rows[0].Name, rows[0].Finding.Status));
+        Assert.All(rows[1..], static row =>
+            Assert.Equal((DoctorStatus.NotAsked, null, null),
+            (row.Finding.Status, row.Finding.Advice, row.Finding.Value)));
+        Assert.DoesNotContain(Examine().Rows, static row =>
+            row.Finding.Advice?.Contains("See kvm-device", StringComparison.Ordinal) == true);
+    }
+
+    [Theory]
+    [InlineData("", "", "In a container: start that with --device /dev/kvm", "virtual machine")]
+    [InlineData("hypervisor", "", "turn on nested virtualisation for it below", "This is a container")]
+    [InlineData("", "run/.containerenv", "This is a container: start it with --device /dev/kvm", "virtual machine")]
+    [InlineData("", ".dockerenv", "This is a container", "virtual machine")]
+    public void Advice_for_want_of_KVM_fits_the_host(string flag, string file, string expected, string not)
+    {
+        Write("proc/cpuinfo", $"processor : 0\nflags : fpu {flag} sse\n");
+        if (file.Length > 0) Write(file, "");
+        Assert.Contains(expected, Finding("kvm-device").Advice, StringComparison.Ordinal);
+        Assert.DoesNotContain(not, Finding("kvm-device").Advice, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("passt", "usr/bin/passt")]
+    [InlineData("virtiofsd", "usr/libexec/virtiofsd")]
+    [InlineData("qemu-storage-daemon", "usr/bin/qemu-storage-daemon")]
+    [InlineData("iasl", "usr/bin/iasl")]
+    public void Optional_programs_are_found_or_not(string name, string path)
+    {
+        Assert.Equal(DoctorStatus.Missing, Finding(name).Status);
+        Write(path, "");
+        Assert.Equal((DoctorStatus.Ok, "/" + path), (Finding(name).Status, Finding(name).Value));
     }
 
     [Fact]

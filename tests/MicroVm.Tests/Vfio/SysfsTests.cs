@@ -146,6 +146,18 @@ public sealed class SysfsTests : IDisposable
         Assert.Contains("0000:00:03.0 and 0000:00:03.1 are in group 7", why, StringComparison.Ordinal);
     }
 
+    // As with 'run --device': the host is at fault, not the words.
+    [Fact]
+    public void A_function_without_an_iommu_is_refused_alike_by_bind_and_run()
+    {
+        File.Delete($"{_root}/sys/bus/pci/devices/{Disk}/iommu_group");
+        HostFunction function = _pci.Find(Disk);
+        Assert.Null(function.Group);
+        Assert.Equal(FailureKind.Host,
+            Assert.Throws<MicroVmException>(() => VfioRefusals.Check(_pci, [function])).Kind);
+        Assert.Equal(FailureKind.Host, Assert.Throws<MicroVmException>(() => Binding.PlanBind(function)).Kind);
+    }
+
     [Fact]
     public void Refusals_say_what_to_do()
     {

@@ -105,7 +105,8 @@ public sealed class PmemTests : IDisposable
         Assert.Throws<MicroVmException>(() => PmemFile.Open("/nowhere", readOnly: true));
         File.WriteAllBytes(_path, new byte[Length]);
         using PmemFile first = PmemFile.Open(_path, readOnly: false);
-        Assert.Contains("another process uses it", Assert.Throws<MicroVmException>(() => PmemFile.Open(_path, readOnly: true)).Message);
+        Assert.Contains($"this process has it open as {_path}",
+            Assert.Throws<MicroVmException>(() => PmemFile.Open(_path, readOnly: true)).Message);
     }
 
     private GuestDriver Start(bool readOnly, out GuestQueue queue)

@@ -88,7 +88,7 @@ expect_line "nor one that is not there" '^S:microvm: guest error: cpu\[7\]: the 
 expect_line "more CPUs than there may be are refused" '^E1:microvm: error: the machine cannot have that many CPUs, --cpus 9\. Give 1 to 8, or start it with more --max-cpus\.'
 expect_line "and none" '^E2:microvm: error: the machine cannot have that many CPUs, --cpus 0\. Give 1 to 8: the first CPU stays\.'
 expect_line "and what is no number" '^E3:microvm: error: not a number of vCPUs, --cpus x\.'
-expect_line "and no size" '^E4:microvm: error: resize takes a size, none was given\. Give '
+expect_line "and no size" '^E4:microvm: error: resize takes a size, none was given\. Use '
 expect_line "fewer at most than at start are refused" '^E5:microvm: error: cannot make room for that many vCPUs, --max-cpus 2\. Give 4 to 64\.'
 expect_line "and more than a machine can have" '^E6:microvm: error: cannot make room for that many vCPUs, --max-cpus 65\. Give 1 to 64\.'
 expect_line "a machine without --max-cpus says so" '^E7:microvm: error: the number of CPUs of this machine stays, --cpus 2\. Start it with --max-cpus N\.'

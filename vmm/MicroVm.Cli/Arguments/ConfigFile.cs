@@ -51,9 +51,12 @@ internal static class ConfigFile
         internal void Apply(ref Utf8JsonReader reader, ReadOnlySpan<byte> json)
         {
             if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject) throw At(reader, json, "").Bad("the configuration is not an object", "Begin it with {");
+            HashSet<string> before = [];
             while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
             {
                 string key = Text(reader, json);
+                if (!before.Add(key)) throw At(reader, json, "")
+                    .Bad($"key '{key}' is given twice", "Remove one of them");
                 Option<T>? option = ArgumentParser.Find(options, key);
                 if (option is null || option.FlagOnly) throw Unknown(At(reader, json, ""), key);
                 reader.Read();
@@ -108,7 +111,9 @@ internal static class ConfigFile
 
         private MicroVmException Unknown(OptionValue where, string key)
         {
-            string? near = Suggestion.For(key, ArgumentParser.Names(options));
+            if (ArgumentParser.Find(options, key) is not null)
+                return where.Bad($"unknown key '{key}' in a configuration", $"Use it as a flag: --{key}");
+            string? near = Suggestion.For(key, ArgumentParser.Names(Array.FindAll(options, static o => !o.FlagOnly)));
             return where.Bad($"unknown key '{key}'", near is null ? "Keys are the flags of 'microvm run --help' without dashes" : $"Did you mean '{near}'?");
         }
     }

@@ -11,7 +11,25 @@ namespace MicroVm.Cli.Arguments;
 /// <param name="keys">Keys of this kind of device; those of every virtio device are added.</param>
 internal sealed class DeviceParts(OptionValue value, string what, string form, params string[] keys) : IEnumerable<(string Key, string? Text)>
 {
+    private const string PathKey = "path";
     private static readonly string[] s_common = ["transport", "port", "id"];
+
+    /// <summary>Keys whose text is a path of the host.</summary>
+    internal string[] Paths { get; init; } = [];
+
+    /// <summary>Keys that may be given more than once.</summary>
+    internal string[] Repeatable { get; init; } = [];
+
+    /// <summary>The first part may be the text of <c>path</c> alone: <c>a.img,ro</c>.</summary>
+    internal bool BarePath { get; init; }
+
+    /// <summary>The whole value with its paths as they are seen from a folder, for who reads it in another.</summary>
+    /// <param name="folder">An absolute path.</param>
+    internal string From(string folder) => string.Join(',', this.Select(part =>
+        Joined(part.Key, part.Text, folder).Replace(",", ",,", StringComparison.Ordinal)));
+
+    private string Joined(string key, string? text, string folder) => text is null ? key
+        : $"{key}={(text.Length > 0 && Array.IndexOf(Paths, key) >= 0 ? Path.Combine(folder, text) : text)}";
 
     /// <summary>Takes a part that every virtio device has.</summary>
     /// <exception cref="MicroVmException">No device has it, or its text means nothing.</exception>
@@ -29,10 +47,12 @@ internal sealed class DeviceParts(OptionValue value, string what, string form, p
     /// <param name="most">Largest.</param>
     /// <param name="meaning">What it should be, with its article.</param>
     internal ulong Number(string text, ulong least, ulong most, string meaning) =>
-        ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out ulong n) && n >= least && n <= most ? n : throw Bad($"not {meaning}", $"Give {least} to {most}");
+        ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out ulong n) && n >= least && n <= most
+            ? n : throw Bad($"not {meaning}", $"Use {least} to {most}");
 
-    /// <summary>A number of bytes: digits, and K, M, G or T for powers of 1024.</summary>
-    internal ulong Bytes(string text, string meaning) => SizeText.TryParse(text, out ulong bytes) ? bytes : throw Bad($"not {meaning}", "Give it as 500K, 10M or 2G");
+    /// <summary>A number of bytes, with a unit or without.</summary>
+    internal ulong Bytes(string text, string meaning) => SizeText.TryParse(text, out ulong bytes) ? bytes
+        : throw Bad($"not {meaning}", "Use K, M or G: 500K, 10M, 2G");
 
     /// <summary>Takes a part of a device's limits: bytes and operations a second, and how much of them may be saved up.</summary>
     internal RateLimits Limit(RateLimits limits, string key, string text)
@@ -47,25 +67,35 @@ internal sealed class DeviceParts(OptionValue value, string what, string form, p
     }
 
     /// <summary>The failure to throw for a value that cannot be.</summary>
-    internal MicroVmException Bad(string problem, string? remedy = null) => value.Bad(problem, remedy ?? $"Give {form}");
+    internal MicroVmException Bad(string problem, string? remedy = null) => value.Bad(problem, remedy ?? $"Use {form}");
 
     /// <summary>The failure to throw for a part that is not known, or has a text where it takes none.</summary>
     internal MicroVmException Unknown(string key, string? text)
     {
         string[] known = [.. keys, .. s_common];
-        if (Array.IndexOf(known, key) >= 0) return Bad(text is null ? $"'{key}' of {what} lacks its value" : $"'{key}' of {what} takes no such value");
+        if (IsKnown(key)) return Bad(text is null ? $"'{key}' of {what} lacks its value"
+            : $"'{key}' of {what} takes no such value");
         string? near = Suggestion.For(key, known);
         return Bad($"unknown part '{key}' of {what}", near is null ? null : $"Did you mean {near}?");
     }
 
     public IEnumerator<(string Key, string? Text)> GetEnumerator()
     {
+        HashSet<string> before = [];
         foreach (string part in Split(value.Text))
         {
             int equals = part.IndexOf('=', StringComparison.Ordinal);
-            yield return equals < 0 ? (part, null) : (part[..equals], part[(equals + 1)..]);
+            (string key, string? text) = equals < 0 ? (part, (string?)null) : (part[..equals], part[(equals + 1)..]);
+            // A key has no slash, and a path may have an equals sign.
+            bool isPath = text is null ? !IsKnown(key) : key.Contains('/', StringComparison.Ordinal);
+            if (BarePath && before.Count == 0 && part.Length > 0 && isPath) (key, text) = (PathKey, part);
+            if (!before.Add(key) && Array.IndexOf(Repeatable, key) < 0)
+                throw Bad($"'{key}' of {what} is given twice", "Remove one of them");
+            yield return (key, text);
         }
     }
+
+    private bool IsKnown(string key) => Array.IndexOf(keys, key) >= 0 || Array.IndexOf(s_common, key) >= 0;
 
     IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
 

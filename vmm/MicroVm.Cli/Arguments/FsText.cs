@@ -8,9 +8,12 @@ internal static class FsText
     internal const string Form = "tag=T,socket=PATH[,queues=N]";
     private const int MaxQueues = 64;
 
+    internal static DeviceParts Parts(OptionValue value) =>
+        new(value, "a shared folder", Form, "tag", "socket", "queues") { Paths = ["socket"] };
+
     internal static FsOptions Parse(OptionValue value)
     {
-        DeviceParts parts = new(value, "a shared folder", Form, "tag", "socket", "queues");
+        DeviceParts parts = Parts(value);
         FsOptions fs = new("", "");
         foreach ((string key, string? text) in parts)
         {
@@ -22,7 +25,9 @@ internal static class FsText
                 _ => parts.Common(fs, key, text),
             };
         }
-        if (fs.Tag.Length == 0) throw parts.Bad("a shared folder without its tag", "Give tag=NAME, by which the guest mounts it");
-        return fs.Socket.Length > 0 ? fs : throw parts.Bad("a shared folder without its backend", "Give socket=PATH, where virtiofsd listens");
+        if (fs.Tag.Length == 0) throw parts.Bad(
+            "a shared folder without its tag", "Use tag=NAME, by which the guest mounts it");
+        return fs.Socket.Length > 0 ? fs
+            : throw parts.Bad("a shared folder without its backend", "Use socket=PATH, where virtiofsd listens");
     }
 }

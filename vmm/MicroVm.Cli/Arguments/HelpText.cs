@@ -15,6 +15,7 @@ internal static class HelpText
 
         Commands:
           run       Boot a guest and end with its exit code
+          ps        List the running machines
           ctl       Ask a running machine, or change it
           explain   Print the whole picture of a machine
           doctor    Say what this host can do for guests, and what to change
@@ -61,20 +62,29 @@ internal static class HelpText
         Print the whole picture of a machine: a running one, while it runs, or one that flags of
         'microvm run' describe, built as far as before its first instruction and given back.
 
-        Usage: microvm explain NAME|PATH [FLAGS]
-               microvm explain --kernel FILE [FLAGS of run] [FLAGS]
+        Usage: microvm explain NAME|PATH [SECTION] [FLAGS]
+               microvm explain [SECTION] --kernel FILE [FLAGS of run] [FLAGS]
 
         NAME is that of 'microvm run --name NAME', PATH that of --api-socket; docs/explain.md has
-        the sections. ADDRESS is hexadecimal with 0x, else decimal.
+        the sections, for example memory, interrupts, pci, devices. ADDRESS is hexadecimal with 0x, else decimal.
 
         """, Cli.Explain.ExplainSettings.Options) + """
 
         Examples:
           microvm explain web
+          microvm explain web interrupts
           microvm explain web --gva 0xffffffff81000000
           microvm explain --config vm.json --html machine.html
 
         """;
+
+    /// <summary>Of one command of <c>ctl</c>, or of all.</summary>
+    internal static string Ctl(ControlCommand? command) => command is null ? Ctl() : Flags($"""
+        {command.Help}
+
+        Usage: microvm ctl NAME|PATH {command.Name} {command.Form}{(command.Form.Length > 0 ? " " : "")}[--json]
+
+        """, command.Options);
 
     internal static string Ctl()
     {
@@ -84,7 +94,8 @@ internal static class HelpText
             Usage: microvm ctl NAME|PATH COMMAND [--json]
 
             NAME is that of 'microvm run --name NAME', PATH that of --api-socket; what has a slash is
-            a path. --json prints the result as JSON.
+            a path. --json prints the result as JSON; 'microvm ctl COMMAND --help' has the flags of a
+            command. Relative paths are those of this folder, not of the machine's.
 
             Commands:
 
@@ -102,6 +113,17 @@ internal static class HelpText
 
             """).ToString();
     }
+
+    internal static string Ps() => Flags("""
+        List the running machines of this user that have a name (microvm run --name NAME): process,
+        state, time since the start, vCPUs, memory. Those with --api-socket are not in the list.
+
+        Usage: microvm ps [--json]
+
+        A machine that was killed is dead: start one of that name, or remove its socket. One that does
+        not answer is stopped or very busy.
+
+        """, PsCommand.Options);
 
     internal static string Doctor() => Flags("""
         Say what this host can do for guests, what it costs, and what to change.

@@ -8,9 +8,16 @@ internal static class NetText
 {
     internal const string Form = "tap=IF|fd=N[:N]...|socket=PATH|vhost-user=SOCKET|passt[,tcp=PORTS][,udp=PORTS][,queues=N][,mac=M][,mtu=N][,bps=SIZE][,pps=N][,burst=MS][,vhost]";
 
+    internal static DeviceParts Parts(OptionValue value) =>
+        new(value, "a network device", Form, "tap", "fd", "socket", "vhost-user", "passt", "user", "tcp", "udp",
+            "queues", "mac", "mtu", "bps", "pps", "burst", "vhost")
+        {
+            Paths = ["socket", "vhost-user"], Repeatable = ["tcp", "udp"],
+        };
+
     internal static NetOptions Parse(OptionValue value)
     {
-        DeviceParts parts = new(value, "a network device", Form, "tap", "fd", "socket", "vhost-user", "passt", "user", "tcp", "udp", "queues", "mac", "mtu", "bps", "pps", "burst", "vhost");
+        DeviceParts parts = Parts(value);
         (NetOptions net, List<string> tcp, List<string> udp) = (new(), [], []);
         foreach ((string key, string? text) in parts)
         {
@@ -33,15 +40,21 @@ internal static class NetText
         }
         if (net.Passt is null && tcp.Count + udp.Count > 0) throw parts.Bad("ports lead to a guest through passt only");
         if (net.HostEnds != 1) throw parts.Bad("a network device needs one host end");
-        if (net is { VhostUser: not null, Vhost: true }) throw parts.Bad("vhost and vhost-user both move the frames", "Give one of them");
-        if (net.VhostUser is not null && !net.Limits.IsNone) throw parts.Bad("a backend holds no frames to a limit", "Leave the limits away");
+        if (net is { VhostUser: not null, Vhost: true })
+            throw parts.Bad("vhost and vhost-user both move the frames", "Use one of them");
+        if (net.VhostUser is not null && !net.Limits.IsNone)
+            throw parts.Bad("a backend holds no frames to a limit", "Remove the limits");
         if (net.Vhost && !net.HasTap) throw parts.Bad("vhost needs a tap");
-        if (net.Limits != default && net.Limits.IsNone) throw parts.Bad("a burst without its limit", "Give bps=SIZE or pps=N with it");
-        if (net.Vhost && !net.Limits.IsNone) throw parts.Bad("the host's kernel holds no frames to a limit", "Leave vhost away, or limit the tap: tc qdisc");
+        if (net.Limits != default && net.Limits.IsNone)
+            throw parts.Bad("a burst without its limit", "Use bps=SIZE or pps=N with it");
+        if (net.Vhost && !net.Limits.IsNone)
+            throw parts.Bad("the host's kernel holds no frames to a limit", "Remove vhost, or limit the tap: tc qdisc");
         if (net.Queues > 1 && net.Tap is null) throw parts.Bad(net.HasTap ? "the descriptors say how many queues there are" : "several queues need a tap");
         return net.Passt is null ? net : net with { Passt = new() { Tcp = tcp, Udp = udp } };
     }
 
     private static MacAddress Mac(string text, DeviceParts parts) =>
-        MacAddress.TryParse(text, out MacAddress mac) ? mac : throw parts.Bad("not an address that a device may have", "Give six bytes of which the first is even: mac=52:54:00:12:34:56");
+        MacAddress.TryParse(text, out MacAddress mac) ? mac
+            : throw parts.Bad("not an address that a device may have",
+            "Use six bytes of which the first is even: mac=52:54:00:12:34:56");
 }

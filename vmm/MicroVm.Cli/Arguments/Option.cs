@@ -16,6 +16,9 @@ internal sealed record Option<T>(string Name, string? Value, string Help, Action
     /// <summary>May be given more than once; in a configuration file a list.</summary>
     internal bool Repeatable { get; init; }
 
+    /// <summary>Takes the parts of its value apart, where these are of that form.</summary>
+    internal Func<OptionValue, DeviceParts>? Parts { get; init; }
+
     /// <summary>A device that can also come while the guest runs (<c>microvm ctl NAME add</c>).</summary>
     internal bool Pluggable { get; init; }
 

@@ -18,7 +18,6 @@ internal sealed class RunSettings
     internal bool Pci { get; set; }
     internal int PciRootPorts { get; set; }
     internal List<string> Devices { get; } = [];
-    internal (ulong Bytes, string? Id)? Dimm { get; set; }
     internal bool DevicesFromFile { get; set; }
     internal bool UnsafeInterrupts { get; set; }
     internal bool Iommu { get; set; }
@@ -59,6 +58,9 @@ internal sealed class RunSettings
         Add(device, value);
     }
 
+    /// <summary>What the machine is called, or null.</summary>
+    internal string? MachineName => Name is null ? null : Control.ControlPath.NameOf(Name);
+
     /// <summary>The guest's console reads standard input.</summary>
     internal bool UsesTerminal => SerialOrDefault == ConsoleEndpoint.StandardIo || Console == ConsoleEndpoint.StandardIo;
 
@@ -68,14 +70,19 @@ internal sealed class RunSettings
     /// <exception cref="MicroVmException">There is no kernel, two devices want standard input, or the control socket has two places.</exception>
     internal MachineOptions ToOptions()
     {
-        if (Kernel is null) throw MicroVmException.Usage("no kernel was given", "--kernel", "Give --kernel FILE, for example /boot/vmlinuz");
+        if (Kernel is null) throw MicroVmException.Usage(
+            "no kernel was given", "--kernel", "Use --kernel FILE, for example /boot/vmlinuz");
         if (Serial == ConsoleEndpoint.StandardIo && Console == ConsoleEndpoint.StandardIo)
         {
-            throw MicroVmException.Usage("two devices cannot share standard input", "--serial stdio --console stdio", "Give one of them none or file=F");
+            throw MicroVmException.Usage("two devices cannot share standard input", "--serial stdio --console stdio",
+                "Set one of them to none or file=F");
         }
-        if (Name is not null && Socket is not null) throw MicroVmException.Usage("two places for one control socket", "--name and --api-socket", "Give one of them");
+        if (Name is not null && Socket is not null)
+            throw MicroVmException.Usage("two places for one control socket", "--name and --api-socket",
+            "Use one of them");
         MachineOptions options = new()
         {
+            Name = MachineName,
             Kernel = Kernel,
             Initrd = Initrd,
             Virtio = Rng ? [.. Virtio, new RngOptions { Transport = RngTransport }] : Virtio,

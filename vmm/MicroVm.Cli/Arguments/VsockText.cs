@@ -7,9 +7,12 @@ internal static class VsockText
 {
     internal const string Form = "cid=N,socket=PATH|vhost";
 
+    internal static DeviceParts Parts(OptionValue value) =>
+        new(value, "a socket device", Form, "cid", "socket", "vhost") { Paths = ["socket"] };
+
     internal static VsockOptions Parse(OptionValue value)
     {
-        DeviceParts parts = new(value, "a socket device", Form, "cid", "socket", "vhost");
+        DeviceParts parts = Parts(value);
         (VsockOptions vsock, bool vhost) = (new(0, null), false);
         foreach ((string key, string? text) in parts)
         {

@@ -10,6 +10,12 @@ namespace MicroVm.Cli.Control;
 /// <param name="Run">Does it, on a thread that is no vCPU's, one at a time; answers its result, or throws <see cref="MicroVmException"/>.</param>
 internal sealed record ControlCommand(string Name, string Form, string Help, Func<Machine, IReadOnlyList<string>, object?> Run)
 {
+    /// <summary>Words of it may be paths.</summary>
+    internal bool HasPaths => Array.Exists(Options, static o => o.Parts is not null);
+
+    /// <summary>Its flags, for its help.</summary>
+    internal Option<ChangeSettings>[] Options { get; init; } = [];
+
     /// <summary>It waits for the guest, and other commands are answered meanwhile.</summary>
     internal bool Waits { get; init; }
 
@@ -22,23 +28,31 @@ internal static class ControlCommands
 {
     internal static readonly ControlCommand[] All =
     [
-        new("info", "", "What the machine is and how often it left the guest.", static (m, _) => Info(m)),
-        new("list", "", "Its devices: name, kind, and where the guest finds them.", static (m, _) => List(m)),
+        new("info", "", "What the machine is, for how long it has run, and how often it left the guest.",
+            static (m, _) => Info(m)),
+        new("list", "",
+            "Its devices: name, kind, where the guest finds them, what they are on the host, and\nwhat serves them there.", static (m, _) => List(m)),
         new("explain", ExplainRequest.Form, "The whole picture, or the way of an address: see microvm explain.", static (m, words) => PictureJson.Of(ExplainRequest.Parse(words).Ask(m))),
-        new("add", "DEVICE [--wait S]", "Plug a device into a free PCI slot: --disk, --net, --vsock, --rng or\n--device, with the parts that 'microvm run' takes; or a DIMM:\n--memory SIZE[,id=NAME]. Prints what it became.", static (m, w) => Change.Add(m, w)) { Waits = true },
-        new("remove", "ID [--wait S|--force]", "Ask the guest for a device or a DIMM, named by id or place, and close it. The guest\nmay take 10 seconds, or S; --force pulls it without asking.", static (m, w) => Change.Remove(m, w)) { Waits = true },
-        new("resize", Change.ResizeForm, "Make a disk larger, or take over the size that its file has now; or give the guest\nCPUs, up to --max-cpus, or ask for some back; or change how much of virtio-mem it\nshould have, or how much it should give up by the balloon.", static (m, w) => Change.Resize(m, w)) { Waits = true },
+        new("add", "DEVICE [--wait S]",
+            "Plug a device into a free PCI slot: --disk, --net, --vsock, --rng or\n--device, with the parts that 'microvm run' takes; or a DIMM:\n--memory SIZE[,id=NAME]. Prints what it became.", static (m, w) => Change.Add(m, w)) { Waits = true, Options = Change.AddOptions },
+        new("remove", "ID [--wait S|--force]",
+            "Ask the guest for a device or a DIMM, named by id or place, and close it. The guest\nmay take 10 seconds, or S; --force pulls it without asking.", static (m, w) => Change.Remove(m, w)) { Waits = true, Options = Change.RemoveOptions },
+        new("resize", Change.ResizeForm,
+            "Make a disk larger, or take over the size that its file has now; or give the guest\nCPUs, up to --max-cpus, or ask for some back; or change how much of virtio-mem it\nshould have, or how much it should give up by the balloon.", static (m, w) => Change.Resize(m, w)) { Waits = true, Options = Change.ResizeOptions },
         new("memory", "", "How much memory the guest has, from where.", static (m, _) => MemoryCommands.Memory(m)),
         new("balloon", "", "The balloon: its target, its size, and the guest's own figures of its memory.", static (m, _) => MemoryCommands.Balloon(m)),
         new("power-button", "", "Press the power button: the guest shuts down, if it listens.", static (m, _) => Done(m.PressPowerButton)),
         new("stop", "", "End the machine, as if its power were cut.", static (m, _) => Done(() => m.Stop("stopped over the control socket"))) { Ends = true },
     ];
 
+    /// <summary>The command of that name, or null.</summary>
+    internal static ControlCommand? Find(string name) => Array.Find(All, c => c.Name == name);
+
     /// <summary>The command of a request.</summary>
     /// <exception cref="MicroVmException">There is none, or it takes no words.</exception>
     internal static ControlCommand Find(ControlRequest request)
     {
-        ControlCommand? command = Array.Find(All, c => c.Name == request.Command);
+        ControlCommand? command = Find(request.Command);
         if (command is null)
         {
             string? near = Suggestion.For(request.Command, Array.ConvertAll(All, static c => c.Name));
@@ -54,6 +68,9 @@ internal static class ControlCommands
     private static JsonMap Info(Machine machine) => new()
     {
         ["version"] = ProductVersion.Text,
+        ["name"] = machine.Name,
+        ["state"] = machine.State,
+        ["uptimeSeconds"] = (long)machine.Uptime.TotalSeconds,
         ["pid"] = Environment.ProcessId,
         ["cpus"] = machine.Cpus,
         ["maxCpus"] = machine.PossibleCpus,
@@ -67,7 +84,15 @@ internal static class ControlCommands
     private static JsonList List(Machine machine) => new(machine.Devices.Select(Device));
 
     /// <summary>A row of <c>list</c>.</summary>
-    internal static JsonMap Device(DeviceInfo d) => new() { ["id"] = d.Id, ["kind"] = d.Kind, ["place"] = d.Place };
+    internal static JsonMap Device(DeviceInfo d) => new()
+    {
+        ["id"] = d.Id,
+        ["kind"] = d.Kind,
+        ["place"] = d.Place,
+        ["host"] = d.Host,
+        ["backend"] = d.Backend,
+        ["thread"] = d.Thread,
+    };
 
     private static object? Done(Action action)
     {

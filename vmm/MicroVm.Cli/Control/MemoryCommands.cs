@@ -1,4 +1,3 @@
-using MicroVm.Cli.Arguments;
 using MicroVm.Diagnostics;
 
 namespace MicroVm.Cli.Control;
@@ -37,15 +36,5 @@ internal static class MemoryCommands
             ["dimmMaxBytes"] = memory.DimmMaxBytes,
             ["dimmBytes"] = memory.DimmBytes,
         };
-    }
-
-    /// <summary>Changes how much memory there is, if the words are about that.</summary>
-    internal static bool TryResize(Machine machine, IReadOnlyList<string> words)
-    {
-        if (words.Count != 2 || words[0] is not ("--virtio-mem" or "--balloon")) return false;
-        ulong bytes = SizeText.Parse(new OptionValue(words[1], $"{words[0]} {words[1]}"));
-        if (words[0] == "--virtio-mem") machine.ResizeVirtioMem(bytes);
-        else machine.ResizeBalloon(bytes);
-        return true;
     }
 }

@@ -1,25 +1,72 @@
+using System.Globalization;
 using System.Text;
+using MicroVm.Boot;
 using MicroVm.Diagnostics.Explain;
 using MicroVm.Kvm;
 
 namespace MicroVm.Cli.Explain;
 
-/// <summary>AML as text: Debian's <c>iasl</c> disassembles it, and each line that declares an object gets the place in <c>acpi.def/</c> that it comes from.</summary>
+/// <summary>AML as text: Debian's <c>iasl</c> disassembles it, and each line that declares an object gets the place in
+/// <c>acpi.def/</c> that it comes from.</summary>
+/// <remarks>The tables lie in the guest's memory, and <c>iasl</c> trusts what it reads: it gets only bytes that this
+/// program compared with its own declarations. All others are shown in hexadecimal digits.</remarks>
 internal static class Disassembly
 {
     private const string Program = "iasl";
+    private const int MaxTableBytes = (int)BootLayout.AcpiSize, MaxHexBytes = 64 << 10, HexPerLine = 16;
+    private const int MaxTextBytes = 8 << 20;
+    private static readonly ProgramLimits s_limits = new(5000, MaxTextBytes, 1UL << 30);
 
     /// <summary>The text of all tables, or null where there is no <c>iasl</c>.</summary>
-    /// <exception cref="MicroVmException">It cannot disassemble a table: the guest wrote over it.</exception>
-    internal static string? TryMake(IReadOnlyList<Section> aml)
+    /// <param name="picture">What <c>explain aml</c> answered.</param>
+    /// <exception cref="MicroVmException">It is no such answer.</exception>
+    internal static string? TryMake(IReadOnlyList<Section> picture)
     {
         StringBuilder text = new();
-        foreach (object?[] table in aml[0].Rows)
+        Section? aml = HtmlPage.Find(picture, AcpiPicture.AmlSection);
+        if (aml is null or { Rows.Count: 0 }) text.Append("// No table of AML is where the root pointer leads.\n");
+        foreach (object?[] row in aml?.Rows ?? [])
         {
-            if (TryRun(Convert.FromHexString((string)table[1]!)) is not { } plain) return null;
-            Annotate(text, plain, Places(aml[1], (string)table[0]!));
+            byte[] table = Digits(HtmlPage.Cell(aml!, row, AcpiPicture.AmlDigits));
+            string signature = AcpiPicture.Text(table.AsSpan(0, Math.Min(4, table.Length)));
+            AcpiObjects objects = new();
+            if (table.Length > MaxTableBytes || !objects.IsDeclared(signature, table))
+            {
+                AddHex(text, signature, "not as declared: the guest wrote over it, or its microvm is another version",
+                    table);
+                continue;
+            }
+            string? plain = Run(table, out bool hasProgram);
+            if (!hasProgram) return null;
+            if (plain is null) AddHex(text, signature, "not disassembled: iasl failed", table);
+            else Annotate(text, plain, Places(objects.Rows));
         }
         return text.ToString();
+    }
+
+    private static byte[] Digits(string hex)
+    {
+        try
+        {
+            return Convert.FromHexString(hex);
+        }
+        catch (FormatException)
+        {
+            throw MicroVmException.Host("the answer is not one of microvm's", "its tables",
+                "Ask the machine with its own version of microvm");
+        }
+    }
+
+    private static void AddHex(StringBuilder text, string signature, string why, byte[] table)
+    {
+        text.Append($"// {signature}, {table.Length} bytes, {why}.\n");
+        ReadOnlySpan<byte> shown = table.AsSpan(0, Math.Min(table.Length, MaxHexBytes));
+        for (int at = 0; at < shown.Length; at += HexPerLine)
+        {
+            ReadOnlySpan<byte> line = shown.Slice(at, Math.Min(HexPerLine, shown.Length - at));
+            text.Append(CultureInfo.InvariantCulture, $"{at:x6}  {Convert.ToHexStringLower(line)}\n");
+        }
+        if (shown.Length < table.Length) text.Append($"// and {table.Length - shown.Length} bytes more\n");
     }
 
     /// <summary>Adds the places to the lines of a disassembled table.</summary>
@@ -63,30 +110,29 @@ internal static class Disassembly
 
     private static bool OpensScope(string code) => code.StartsWith("Device", StringComparison.Ordinal) || code.StartsWith("Scope", StringComparison.Ordinal) || code.StartsWith("Method", StringComparison.Ordinal);
 
-    private static Dictionary<string, string> Places(Section objects, string table)
+    private static Dictionary<string, string> Places(Section objects)
     {
         Dictionary<string, string> places = [];
-        int name = Index(objects, "object"), at = Index(objects, "declaredAt");
         foreach (object?[] row in objects.Rows)
         {
-            if (row[0] as string == table && row[at] is string place) places.TryAdd((string)row[name]!, place);
+            places.TryAdd(HtmlPage.Cell(objects, row, "object"), HtmlPage.Cell(objects, row, "declaredAt"));
         }
         return places;
     }
 
-    private static int Index(Section section, string column) => Math.Max(0, Array.IndexOf([.. section.Columns], column));
-
-    private static string? TryRun(byte[] table)
+    // Its text, or null if it failed or wrote too much.
+    private static string? Run(byte[] table, out bool hasProgram)
     {
         DirectoryInfo folder = Directory.CreateTempSubdirectory("microvm-aml-");
         try
         {
-            string binary = Path.Combine(folder.FullName, "table.aml");
+            string binary = Path.Combine(folder.FullName, "table.aml"), text = Path.ChangeExtension(binary, ".dsl");
             File.WriteAllBytes(binary, table);
-            int? code = HostProgram.Run(Program, ["-d", binary], out int error);
-            if (error == Libc.ENOENT) return null;
-            string text = Path.ChangeExtension(binary, ".dsl");
-            return code == 0 && File.Exists(text) ? Encoding.UTF8.GetString(File.ReadAllBytes(text)) : throw MicroVmException.Host("iasl cannot disassemble the table", $"{table.Length} bytes", "See 'microvm explain' without --aml: the guest may have written over it");
+            int? code = HostProgram.Run(Program, ["-d", binary], s_limits, out int error);
+            hasProgram = error != Libc.ENOENT;
+            FileInfo written = new(text);
+            bool whole = code == 0 && written.Exists && written.Length <= MaxTextBytes;
+            return whole ? Encoding.UTF8.GetString(File.ReadAllBytes(text)) : null;
         }
         finally
         {

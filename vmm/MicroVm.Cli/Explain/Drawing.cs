@@ -3,14 +3,16 @@ using MicroVm.Diagnostics.Explain;
 
 namespace MicroVm.Cli.Explain;
 
-/// <summary>The whole machine in one drawing, from left to right: what the guest finds at its addresses, the devices behind them, the way of each interrupt, the processors; below it the ACPI tables and the IOMMU.</summary>
+/// <summary>The whole machine in one drawing, a lane for each thing of it: what the guest finds of it on the left, what it
+/// is on the host on the right. What is connected comes first, in the order of guest addresses; then what waits to
+/// be.</summary>
 internal sealed class Drawing
 {
-    private const int Places = 16, Devices = 420, Entries = 800, Routes = 1030, Cpus = 1310, Gap = 10, Top = 40;
+    // Of one kind in a box; the tables below the drawing have all.
+    private const int MostCards = 4, MostLines = 4;
 
     private readonly IReadOnlyList<Section> _picture;
-    private readonly Svg _svg = new();
-    private readonly Dictionary<string, Box> _devices = [];
+    private readonly Cards _cards = new();
 
     private Drawing(IReadOnlyList<Section> picture) => _picture = picture;
 
@@ -18,244 +20,310 @@ internal sealed class Drawing
     internal static string OfMachine(IReadOnlyList<Section> picture)
     {
         Drawing drawing = new(picture);
-        int y = drawing.DrawDevices();
-        y = Math.Max(y, drawing.DrawPlaces());
-        y = Math.Max(y, drawing.DrawInterrupts());
-        y = drawing.DrawTables(y + 30);
-        drawing.DrawDma(y + 30);
-        return drawing._svg.ToString();
+        drawing._cards.Heading("Memory and processors", columns: true);
+        drawing._cards.Lanes([.. drawing.Memory(), drawing.Processors()]);
+        List<(Rank Rank, ulong At, Lane Lane)> things = [.. drawing.Devices(), .. drawing.Waiting()];
+        foreach ((Rank rank, string heading) in s_headings)
+        {
+            Lane[] lanes = [.. things.Where(t => t.Rank == rank).OrderBy(static t => t.At).Select(static t => t.Lane)];
+            if (lanes.Length > 0) drawing._cards.Heading(heading);
+            drawing._cards.Lanes(lanes);
+        }
+        drawing.Tables();
+        return drawing._cards.ToString();
     }
 
-    /// <summary>Of the way of an address: a box for each entry of the page tables, then one for each space.</summary>
+    /// <summary>Of the way of an address: a card for each entry of the page tables, then one for each space.</summary>
     internal static string OfWalk(IReadOnlyList<Section> picture)
     {
-        Svg svg = new();
+        Cards cards = new();
         Section walk = HtmlPage.Find(picture, "walk")!, cpu = HtmlPage.Find(picture, "cpu")!;
-        string C(Section s, object?[] row, string column) => HtmlPage.Cell(s, row, column);
-        Box before = svg.Add(16, 20, 230, "irq", $"vCPU {C(cpu, cpu.Rows[0], "cpu")}: {C(cpu, cpu.Rows[0], "mode")}", $"cr3 {C(cpu, cpu.Rows[0], "cr3")}");
-        int x = 290;
-        foreach (object?[] row in walk.Rows)
-        {
-            Box box = svg.Add(x, 20, 230, C(walk, row, "flags").StartsWith("Present", StringComparison.Ordinal) ? "open" : "off", $"level {C(walk, row, "level")}, entry {C(walk, row, "index")}",
-                [$"at {C(walk, row, "table")}", C(walk, row, "entry"), .. Threes(C(walk, row, "flags").Split(", "))]);
-            svg.Join(before, box, "open");
-            (before, x) = (box, x + 270);
-        }
-        x = 16;
-        Box? last = null;
-        if (HtmlPage.Find(picture, "translation") is not { } result) return svg.ToString();
-        foreach (object?[] row in result.Rows)
-        {
-            Box box = svg.Add(x, 160, 270, "ram", C(result, row, "space"), C(result, row, "address"), C(result, row, "note"));
-            if (last is { } l) svg.Join(l, box, "open");
-            (last, x) = (box, x + 310);
-        }
-        return svg.ToString();
+        cards.Heading("The way of the address");
+        cards.Chain(
+        [
+            new Card("irq", $"vCPU {Cell(cpu, cpu.Rows[0], "cpu")}: {Cell(cpu, cpu.Rows[0], "mode")}",
+                $"cr3 {Cell(cpu, cpu.Rows[0], "cr3")}"),
+            .. walk.Rows.Select(row => new Card(
+                Cell(walk, row, "flags").StartsWith("Present", StringComparison.Ordinal) ? "open" : "off",
+                $"level {Cell(walk, row, "level")}, entry {Cell(walk, row, "index")}",
+                    $"at {Cell(walk, row, "table")}", Cell(walk, row, "entry"), Cell(walk, row, "flags"))),
+        ]);
+        if (HtmlPage.Find(picture, "translation") is { } result)
+            cards.Chain(result.Rows.Select(
+                row => new Card("ram", Cell(result, row, "space"), Cell(result, row, "address"),
+                Cell(result, row, "note"))));
+        return cards.ToString();
     }
 
-    // The tree of PCI functions, then devices on virtio-mmio, then the platform's own.
-    private int DrawDevices()
+    // In this order; within a rank by the lowest address.
+    private enum Rank
     {
-        int y = Top;
-        _svg.Text(Devices, 24, "h", "devices");
-        if (Find("pci") is { } pci)
-        {
-            foreach (object?[] row in pci.Rows)
-            {
-                string address = Cell(pci, row, "address"), behind = Cell(pci, row, "behind");
-                List<string> lines = [$"{address}  {Cell(pci, row, "id")}", .. Virtio(address), .. Bars(address)];
-                int indent = behind.Length > 0 ? 26 : 0;
-                Box box = Add(address, Devices + indent, ref y, 300 - indent, "dev", Named(address, Cell(pci, row, "device")), lines);
-                if (_devices.TryGetValue(behind, out Box above)) _svg.Branch(above, box, "dev");
-            }
-        }
-        if (Find("virtio") is { } virtio)
-        {
-            foreach (object?[] row in virtio.Rows)
-            {
-                string place = Cell(virtio, row, "place");
-                if (!_devices.ContainsKey(place)) _ = Add(place, Devices, ref y, 300, "dev", Named(place, Cell(virtio, row, "device")), [place, .. Virtio(place)]);
-            }
-        }
-        foreach ((string block, string key) in new[] { ("Uart16550", "uart16550"), ("AcpiGed", "acpi-ged"), ("IoApic", "ioapic") })
-        {
-            if (Blocks().Any(b => b.Block == block)) _ = Add(key, Devices, ref y, 300, "dev", key, []);
-        }
-        return y;
+        Device,
+        Waiting,
+        Platform,
+        Room,
     }
 
-    // What the guest finds where, highest on top: RAM, configuration space, a box for each BAR, and registers.
-    private int DrawPlaces()
+    private static readonly (Rank Rank, string Heading)[] s_headings =
+        [(Rank.Device, "Devices"), (Rank.Waiting, "Devices whose driver is not there yet"),
+            (Rank.Platform, "Platform"), (Rank.Room, "Room for more")];
+
+    private const ulong NoPlace = ulong.MaxValue;
+
+    // One lane for RAM with a card for each slot, one for each DIMM.
+    private IEnumerable<Lane> Memory()
     {
-        _svg.Text(Places, 24, "h", "guest physical addresses");
-        List<(ulong At, string Style, string Name, string[] Lines, string Device)> places = [];
-        if (Find("memory") is { } memory)
+        if (Find("memory") is not { } memory) yield break;
+        foreach (string what in memory.Rows.Select(r => Cell(memory, r, "what"))
+            .Where(static w => w == "RAM" || w.StartsWith("DIMM", StringComparison.Ordinal)).Distinct())
         {
-            foreach (object?[] row in memory.Rows)
-            {
-                string what = Cell(memory, row, "what");
-                // BARs and transports come with what else is in them.
-                if (what.StartsWith("BAR ", StringComparison.Ordinal) || what.StartsWith("virtio-mmio", StringComparison.Ordinal)) continue;
-                places.Add((Number(Cell(memory, row, "guest")), what == "RAM" ? "ram" : "open", what,
-                    [$"{Cell(memory, row, "guest")}  {Size(Cell(memory, row, "bytes"))}  {Cell(memory, row, "access")}", $"in the monitor at {Cell(memory, row, "host")}"], ""));
-            }
+            object?[][] slots = [.. memory.Rows.Where(r => Cell(memory, r, "what") == what)];
+            ulong bytes = 0;
+            foreach (object?[] slot in slots) bytes += Count(Cell(memory, slot, "bytes"));
+            yield return new Lane(
+                Folded(slots.Select(r => new Card("ram",
+                    $"{Range(Number(Cell(memory, r, "guest")), Count(Cell(memory, r, "bytes")))}",
+                    $"{Size(Cell(memory, r, "bytes"))}, {Cell(memory, r, "access")}"))),
+                new Card("ram", $"{what}, {HumanText.Bytes(bytes)}", slots.Length == 1 ? "one slot of KVM"
+                    : $"{slots.Length} slots of KVM"),
+                [.. Folded(slots.Select(r => new Card("ram", Cell(memory, r, "host"),
+                    "in the monitor's address space"))),
+                    .. Folded(slots.SelectMany(r =>
+                    Reachable(Number(Cell(memory, r, "guest")), Count(Cell(memory, r, "bytes")))))]);
         }
-        if (Find("bars") is { } bars)
-        {
-            foreach (object?[] row in bars.Rows)
-            {
-                string address = Cell(bars, row, "address"), bar = Cell(bars, row, "bar"), at = Cell(bars, row, "guest");
-                places.Add((Number(at), at.Length > 0 ? "open" : "off", $"BAR {bar} of {address}", [$"{(at.Length > 0 ? at : "not decoded")}  {Size(Cell(bars, row, "bytes"))}", .. Parts(address, bar)], address));
-            }
-        }
+    }
+
+    // What of a slot assigned devices reach.
+    private IEnumerable<Card> Reachable(ulong start, ulong bytes)
+    {
+        if (Find("dma") is not { Rows.Count: > 0 } dma) return [];
+        return dma.Rows.Where(r => Cell(dma, r, "guest").Length > 0 && Number(Cell(dma, r, "guest")) - start < bytes)
+            .Select(r => new Card("dma", $"IOMMU: IOVA {Cell(dma, r, "iova")}, {Size(Cell(dma, r, "bytes"))}",
+            $"guest {Cell(dma, r, "guest")}, {Cell(dma, r, "access")}",
+            $"{Cell(dma, r, "devices")} through {Cell(dma, r, "through")}"));
+    }
+
+    private Lane Processors()
+    {
+        Section? cpus = Find("cpus");
+        object?[][] rows = [.. cpus?.Rows ?? []];
+        return new Lane(
+            Folded(rows.Select(r => new Card("irq", $"CPU with APIC {Cell(cpus!, r, "apic")}"))),
+            new Card("irq", rows.Length == 1 ? "1 vCPU" : $"{rows.Length} vCPUs",
+                Lines(rows.Select(r => $"vCPU {Cell(cpus!, r, "cpu")}: {Cell(cpus!, r, "exits")} exits"))),
+            ThreadsOf("vcpu") is { Length: > 0 } threads ? [new Card("dev", "threads", threads)] : []);
+    }
+
+    // Everything with a place of its own, and where that is.
+    private IEnumerable<(Rank Rank, ulong At, Lane Lane)> Devices()
+    {
+        HashSet<string> drawn = [];
         int transport = 0;
-        foreach ((string from, string block, bool port) in Blocks())
+        ulong[] transports = [.. Blocks().Where(static b => b.Block == "VirtioMmio")
+            .Select(static b => Number(b.From))];
+        foreach ((string place, string kind) in Places())
         {
-            // Functions are in the tree.
-            if (block is "PciFunction" || (!port && InBar(from))) continue;
-            string device = block switch { "VirtioMmio" => $"virtio-mmio[{transport++}]", "Uart16550" => "uart16550", "AcpiGed" => "acpi-ged", "IoApic" => "ioapic", _ => "" };
-            bool resident = block == "VirtioMmio";
-            places.Add((Number(from), resident ? "open" : "trap", block, [$"{from}  {(resident ? "reads and doorbells without exit" : port ? "port" : "trapped")}"], device));
+            if (!drawn.Add(place) || IsEmptyPort(place)) continue;
+            List<Card> guest = [];
+            (ulong at, Rank rank) = (NoPlace, Rank.Device);
+            if (place.StartsWith("virtio-mmio", StringComparison.Ordinal) && transport < transports.Length)
+            {
+                at = transports[transport++];
+                guest.Add(new Card("open", $"registers at {Section.Hex(at)}", "reads and doorbells without an exit"));
+            }
+            foreach (Card bar in Bars(place, ref at)) guest.Add(bar);
+            foreach ((string block, string key) in s_platform)
+            {
+                if (key != place) continue;
+                rank = Rank.Platform;
+                foreach ((string from, _, bool port) in Blocks().Where(b => b.Block == block))
+                {
+                    at = Number(from);
+                    guest.Add(new Card("trap", $"{(port ? "ports" : "registers")} at {from}", "each access exits"));
+                }
+            }
+            if (guest.Count == 0 && Configuration(place) is { } configuration)
+            {
+                (at, rank) = (configuration, Rank.Platform);
+                guest.Add(new Card("open", $"configuration at {Section.Hex(configuration)}", "reads without an exit"));
+            }
+            guest.AddRange(Folded(Interrupts(place)));
+            // The host's end of the serial port makes it a device like others.
+            if (rank == Rank.Platform && Host(place).Count > 0) rank = Rank.Device;
+            yield return (at == NoPlace ? Rank.Waiting : rank, at, new Lane(guest, Device(place, kind), Host(place)));
         }
-        int y = Top;
-        foreach ((_, string style, string name, string[] lines, string device) in places.OrderBy(static p => ulong.MaxValue - p.At))
-        {
-            Box box = _svg.Add(Places, y, 320, style, name, lines);
-            y = box.Bottom + Gap;
-            if (_devices.TryGetValue(device, out Box to)) _svg.Join(box, to, style);
-        }
-        return y;
     }
 
-    private static IEnumerable<string> Threes(string[] words)
+    private static readonly (string Block, string Key)[] s_platform =
+        [("Uart16550", "uart16550"), ("AcpiGed", "acpi-ged"), ("IoApic", "ioapic"), ("ExitPort", "exit port"),
+        ("PvPanic", "pvpanic"), ("AcpiSleep", "power and reset")];
+
+    private IEnumerable<(string Place, string Kind)> Places()
     {
-        for (int i = 0; i < words.Length; i += 3) yield return string.Join(' ', words[i..Math.Min(i + 3, words.Length)]);
+        (string, string)[] sections = [("devices", "place"), ("pci", "address"), ("virtio", "place")];
+        foreach ((string section, string column) in sections)
+        {
+            if (Find(section) is not { } rows) continue;
+            foreach (object?[] row in rows.Rows)
+            {
+                // DIMMs are with the memory.
+                if (!Cell(rows, row, column).StartsWith("0x", StringComparison.Ordinal))
+                    yield return (Cell(rows, row, column), Cell(rows, row, "device"));
+            }
+        }
+        foreach ((string block, string key) in s_platform)
+        {
+            if (Blocks().Any(b => b.Block == block)) yield return (key, key);
+        }
+    }
+
+    // The host's bridge is the root of the tree, not a port.
+    private bool IsEmptyPort(string place) => Find("pci") is { } pci
+        && pci.Rows.Any(r => Cell(pci, r, "address") == place && Cell(pci, r, "leadsToBus").Length > 0)
+            && !pci.Rows.Any(r => Cell(pci, r, "behind") == place);
+
+    // Of a function without BARs, "00:02.0": PCI Express has 4 KiB for each, 8 of a device and 32 devices of a bus.
+    private ulong? Configuration(string place)
+    {
+        if (Find("memory") is not { } memory
+            || memory.Rows.FirstOrDefault(r =>
+            Cell(memory, r, "what") == "PCI configuration space") is not { } space) return null;
+        string[] parts = place.Split(':', '.');
+        if (parts.Length != 3) return null;
+        bool good = TryHex(parts[0], out uint bus) & TryHex(parts[1], out uint device)
+            & TryHex(parts[2], out uint function);
+        ulong offset = (ulong)bus << 20 | (ulong)device << 15 | (ulong)function << 12;
+        return good ? Number(Cell(memory, space, "guest")) + offset : null;
+    }
+
+    private static bool TryHex(string text, out uint value) =>
+        uint.TryParse(text, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out value);
+
+    private IEnumerable<(Rank Rank, ulong At, Lane Lane)> Waiting()
+    {
+        if (Find("pci") is { } pci && pci.Rows.Where(r => IsEmptyPort(Cell(pci, r, "address")))
+            .Count() is var ports and > 0)
+            yield return (Rank.Room, NoPlace,
+                new Lane([], new Card("off", ports == 1 ? "1 empty root port" : $"{ports} empty root ports",
+                Lines(pci.Rows.Where(r => IsEmptyPort(Cell(pci, r, "address")))
+                .Select(r => $"{Cell(pci, r, "address")}, bus {Cell(pci, r, "leadsToBus")}"))), []));
+        // A block for each slot, CPU and DIMM that may come or go.
+        (string From, string Block, bool Port)[] units =
+            [.. Blocks().Where(static b => b.Block is "AcpiUnit" or "AcpiMemory")];
+        if (units.Length == 0) yield break;
+        int ranges = units.Count(static u => u.Block == "AcpiMemory");
+        yield return (Rank.Room, Number(units[0].From),
+            new Lane([new Card("trap", $"{units[0].From} to {units[^1].From}", "each access exits")],
+            new Card("off", $"{units.Length - ranges} hot-plug units", "for slots, CPUs and DIMMs that may come",
+                $"{ranges} of them for DIMMs"), []));
+    }
+
+    private IEnumerable<Card> Bars(string place, ref ulong at)
+    {
+        List<Card> cards = [];
+        if (Find("bars") is not { } bars) return cards;
+        foreach (object?[] row in bars.Rows)
+        {
+            if (Cell(bars, row, "address") != place) continue;
+            string bar = Cell(bars, row, "bar"), guest = Cell(bars, row, "guest");
+            if (guest.Length > 0) at = Math.Min(at, Number(guest));
+            cards.Add(new Card(guest.Length > 0 ? "open" : "off",
+                $"BAR {bar} {(guest.Length > 0 ? "at " + guest : "not decoded")}",
+                [Size(Cell(bars, row, "bytes")), .. Parts(place, bar)]));
+        }
+        return Folded(cards);
     }
 
     // A line for each way in which a BAR's parts are reached.
     private IEnumerable<string> Parts(string address, string bar)
     {
         if (Find("barParts") is not { } parts) yield break;
-        object?[][] own = [.. parts.Rows.Where(r => Cell(parts, r, "address") == address && Cell(parts, r, "bar") == bar)];
+        object?[][] own = [.. parts.Rows.Where(
+            r => Cell(parts, r, "address") == address && Cell(parts, r, "bar") == bar)];
         foreach (string way in own.Select(r => Cell(parts, r, "how")).Distinct())
-        {
-            string[] what = [.. own.Where(r => Cell(parts, r, "how") == way).Select(r => Cell(parts, r, "what"))];
-            yield return way == "trapped" ? $"trapped: {string.Join(' ', what)}" : $"{way}: {what.Length}";
-        }
+            yield return $"{way}: {string.Join(' ', own.Where(r => Cell(parts, r, "how") == way).Select(r => Cell(parts, r, "what")).Distinct())}";
     }
 
-    private int DrawInterrupts()
+    private IEnumerable<Card> Interrupts(string place)
     {
-        _svg.Text(Entries, 24, "h", "event and entry");
-        _svg.Text(Routes, 24, "h", "route");
-        _svg.Text(Cpus, 24, "h", "processors");
-        Dictionary<string, Box> cpus = [];
-        int y = Top;
-        if (Find("cpus") is { } list)
-        {
-            foreach (object?[] row in list.Rows)
-            {
-                Box box = _svg.Add(Cpus, y, 190, "irq", $"vCPU {Cell(list, row, "cpu")}", $"APIC {Cell(list, row, "apic")}", $"{Cell(list, row, "exits")} exits");
-                cpus[Cell(list, row, "apic")] = box;
-                y = box.Bottom + Gap;
-            }
-        }
-        if (Find("interrupts") is not { } all) return y;
-        int at = Top;
+        if (Find("interrupts") is not { } all) yield break;
         foreach (object?[] row in all.Rows)
         {
-            string source = Cell(all, row, "source"), state = Cell(all, row, "state"), style = state == "open" ? "irq" : "off", count = Cell(all, row, "count");
-            Box entry = _svg.Add(Entries, at, 200, style, Cell(all, row, "entry"), Cell(all, row, "event"), Cell(all, row, "irqfd"));
-            Box route = _svg.Add(Routes, at, 240, style, $"GSI {Cell(all, row, "gsi")}, {(state == "open" ? $"vector {Cell(all, row, "vector")}" : state)}", Cell(all, row, "route"), count.Length > 0 && char.IsAsciiDigit(count[0]) ? $"{count} times" : count);
-            if (_devices.TryGetValue(source.Split(' ')[^1], out Box device)) _svg.Join(device, entry, style);
-            _svg.Join(entry, route, style);
-            if (state == "open")
-            {
-                // A logical destination is a set: those of its bits that are processors here.
-                string apic = Cell(all, row, "apic");
-                foreach ((string id, Box cpu) in cpus)
-                {
-                    bool isOne = apic.StartsWith("logical ", StringComparison.Ordinal) ? int.TryParse(id, out int bit) && bit < 8 && (Number(apic[8..]) >> bit & 1) != 0 : id == apic;
-                    if (isOne) _svg.Join(route, cpu, style);
-                }
-            }
-            at = entry.Bottom + Gap;
+            if (Cell(all, row, "source") is var source && source != place
+                && !source.EndsWith(" " + place, StringComparison.Ordinal)) continue;
+            string state = Cell(all, row, "state"), count = Cell(all, row, "count");
+            yield return state == "open"
+                ? new Card("irq", $"{Cell(all, row, "entry")} to vector {Cell(all, row, "vector")}",
+                    $"GSI {Cell(all, row, "gsi")}, APIC {Cell(all, row, "apic")}, {Cell(all, row, "trigger")}",
+                    Cell(all, row, "event"), Times(count))
+                : new Card("off", $"{Cell(all, row, "entry")}: {state}", $"GSI {Cell(all, row, "gsi")}",
+                    Cell(all, row, "event"));
         }
-        return Math.Max(y, at);
     }
 
-    // From the root pointer to the right: each table beside the one that points to it.
-    private int DrawTables(int y)
+    private static string Times(string count) => count.Length > 0 && char.IsAsciiDigit(count[0]) ? $"{count} times"
+        : count;
+
+    private Card Device(string place, string kind)
     {
-        if (Find("acpi") is not { Rows.Count: > 0 } acpi) return y;
-        _svg.Text(Places, y, "h", "ACPI tables in guest memory");
-        Dictionary<string, Box> boxes = [];
-        int next = y + 14, bottom = y;
-        foreach (object?[] row in acpi.Rows)
+        List<string> lines = place == kind ? [] : [place];
+        string name = kind;
+        if (Find("pci") is { } pci && pci.Rows.FirstOrDefault(r => Cell(pci, r, "address") == place) is { } function)
         {
-            string table = Cell(acpi, row, "table");
-            (int column, string above) = table switch { "RSD PTR" => (0, ""), "XSDT" => (1, "RSD PTR"), "DSDT" => (3, "FACP"), _ => (2, "XSDT") };
-            int at = column == 2 ? next : column == 3 && boxes.TryGetValue(above, out Box fadt) ? fadt.Y : y + 14;
-            Box box = _svg.Add(Places + column * 270, at, 220, Cell(acpi, row, "checksum") == "good" ? "ram" : "trap", table, $"{Cell(acpi, row, "guest")}  {Cell(acpi, row, "bytes")} bytes", Cell(acpi, row, "declaredIn"));
-            if (boxes.TryGetValue(above, out Box from)) _svg.Join(from, box, "ram");
-            boxes.TryAdd(table, box);
-            if (column == 2) next = box.Bottom + Gap;
-            bottom = Math.Max(bottom, box.Bottom);
+            lines.Add(Cell(pci, function, "id"));
+            if (Cell(pci, function, "behind") is { Length: > 0 } port) lines.Add($"behind root port {port}");
         }
-        return bottom;
-    }
-
-    private void DrawDma(int y)
-    {
-        if (Find("dma") is not { Rows.Count: > 0 } dma) return;
-        _svg.Text(Places, y, "h", "what assigned devices reach through the IOMMU");
-        Box devices = _svg.Add(Places, y + 14, 320, "dev", "assigned devices", Cell(dma, dma.Rows[0], "devices"));
-        int at = y + 14;
-        foreach (object?[] row in dma.Rows)
+        if (Find("virtio") is { } virtio
+            && virtio.Rows.FirstOrDefault(r => Cell(virtio, r, "place") == place) is { } row)
         {
-            Box range = _svg.Add(Devices, at, 300, "dma", $"IOVA {Cell(dma, row, "iova")}", $"{Size(Cell(dma, row, "bytes"))}  {Cell(dma, row, "access")}");
-            Box host = _svg.Add(Entries, at, 300, "ram", $"guest {Cell(dma, row, "guest")}", $"host {Cell(dma, row, "host")}");
-            _svg.Join(devices, range, "dma");
-            _svg.Join(range, host, "dma");
-            at = range.Bottom + Gap;
+            string status = Cell(virtio, row, "status");
+            lines.Add(status.Split(", ").Contains("DriverOk") ? "driver ready" : status == "None" ? "no driver yet"
+                : $"status {status}");
+            if (Cell(virtio, row, "id") is { Length: > 0 } id) name = $"{kind} \"{id}\"";
         }
+        if (Find("queues") is { } queues)
+            lines.AddRange(Lines(queues.Rows.Where(r => Cell(queues, r, "place") == place).Select(r =>
+                $"queue {Cell(queues, r, "queue")}: {Cell(queues, r, "usedIndex")} of "
+                + $"{Cell(queues, r, "availableIndex")} done, {Cell(queues, r, "inFlight")} in flight")));
+        return new Card("dev", name, [.. lines]);
     }
 
-    private Box Add(string key, int x, ref int y, int width, string style, string heading, List<string> lines)
+    private List<Card> Host(string place)
     {
-        Box box = _svg.Add(x, y, width, style, heading, [.. lines]);
-        _devices[key] = box;
-        y = box.Bottom + Gap;
-        return box;
+        List<Card> cards = [];
+        if (Find("devices") is not { } devices
+            || devices.Rows.FirstOrDefault(r => Cell(devices, r, "place") == place) is not { } row) return cards;
+        string host = Cell(devices, row, "host"), backend = Cell(devices, row, "backend");
+        string thread = Cell(devices, row, "thread");
+        if (host.Length > 0 || backend.Length > 0)
+            cards.Add(host.Length == 0 ? new Card("dev", backend)
+                : new Card("dev", host, backend.Length > 0 ? [backend] : []));
+        if (thread.Length > 0) cards.Add(new Card("dev", $"threads named {thread}", ThreadsOf(thread)));
+        if (Find("dma") is { } dma)
+            cards.AddRange(Folded(dma.Rows.Where(r => host.Length > 0
+                && Cell(dma, r, "devices").Split(' ').Contains(host))
+                .Select(r => new Card("dma", $"IOVA {Cell(dma, r, "iova")}, {Size(Cell(dma, r, "bytes"))}",
+                $"guest {Cell(dma, r, "guest")}"))));
+        return cards;
     }
 
-    private IEnumerable<string> Virtio(string place)
+    // The kernel keeps 15 characters of a name; several machines of one process have threads of one name.
+    private string[] ThreadsOf(string name)
     {
-        if (Find("virtio") is not { } virtio || Find("queues") is not { } queues) yield break;
-        foreach (object?[] row in virtio.Rows)
-        {
-            if (Cell(virtio, row, "place") == place) yield return Cell(virtio, row, "status").Split(", ").Contains("DriverOk") ? "driver ready" : $"status {Cell(virtio, row, "status")}";
-        }
-        foreach (object?[] row in queues.Rows)
-        {
-            if (Cell(queues, row, "place") == place) yield return $"queue {Cell(queues, row, "queue")}: used {Cell(queues, row, "usedIndex")}/{Cell(queues, row, "availableIndex")}, {Cell(queues, row, "inFlight")} in flight";
-        }
+        if (Find("threads") is not { } threads) return [];
+        string known = name.Length > 15 ? name[..15] : name;
+        return Lines(threads.Rows.Where(r => Cell(threads, r, "name").StartsWith(known, StringComparison.Ordinal))
+            .Select(r => $"{Cell(threads, r, "name")}: {Cell(threads, r, "thread")}"));
     }
 
-    private IEnumerable<string> Bars(string address)
+    private void Tables()
     {
-        if (Find("bars") is not { } bars) yield break;
-        foreach (object?[] row in bars.Rows)
-        {
-            if (Cell(bars, row, "address") == address) yield return $"BAR {Cell(bars, row, "bar")} {Size(Cell(bars, row, "bytes"))} at {(Cell(bars, row, "guest") is { Length: > 0 } at ? at : "nowhere")}";
-        }
-    }
-
-    private string Named(string place, string kind)
-    {
-        if (Find("virtio") is not { } virtio) return kind;
-        object?[]? row = virtio.Rows.FirstOrDefault(r => Cell(virtio, r, "place") == place);
-        return row is not null && Cell(virtio, row, "id") is { Length: > 0 } id ? $"{kind} \"{id}\"" : kind;
+        if (Find("acpi") is not { Rows.Count: > 0 } acpi) return;
+        _cards.Heading("ACPI tables, from the root pointer on");
+        _cards.Chain(acpi.Rows.Select(r =>
+            new Card(Cell(acpi, r, "checksum") == "good" ? "ram" : "trap", Cell(acpi, r, "table"),
+            $"{Cell(acpi, r, "guest")}, {Cell(acpi, r, "bytes")} bytes", Cell(acpi, r, "checksum") == "good"
+                ? Cell(acpi, r, "declaredIn") : "its checksum is wrong")));
     }
 
     private IEnumerable<(string From, string Block, bool Port)> Blocks()
@@ -267,12 +335,28 @@ internal sealed class Drawing
         }
     }
 
-    private bool InBar(string from) => Find("bars") is { } bars && bars.Rows.Any(row =>
-        Cell(bars, row, "guest") is { Length: > 0 } start && ulong.TryParse(Cell(bars, row, "bytes"), out ulong bytes) && Number(from) - Number(start) < bytes);
+    // The first few, and how many more.
+    private static List<Card> Folded(IEnumerable<Card> cards)
+    {
+        List<Card> all = [.. cards];
+        if (all.Count <= MostCards) return all;
+        return [.. all[..(MostCards - 1)], new Card(all[^1].Style, $"and {all.Count - MostCards + 1} more")];
+    }
+
+    private static string[] Lines(IEnumerable<string> lines)
+    {
+        List<string> all = [.. lines];
+        return all.Count <= MostLines ? [.. all] : [.. all[..(MostLines - 1)], $"and {all.Count - MostLines + 1} more"];
+    }
+
+    private static string Range(ulong start, ulong bytes) =>
+        $"{Section.Hex(start)} to {Section.Hex(start + bytes - 1)}";
 
     private static ulong Number(string text) => text.Length > 2 && ulong.TryParse(text.AsSpan(2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong value) ? value : 0;
 
-    private static string Size(string bytes) => !ulong.TryParse(bytes, out ulong n) ? bytes : n >= 1 << 20 ? $"{n >> 20} MiB" : n >= 1024 ? $"{n >> 10} KiB" : $"{n} bytes";
+    private static ulong Count(string bytes) => ulong.TryParse(bytes, out ulong n) ? n : 0;
+
+    private static string Size(string bytes) => HumanText.Bytes(Count(bytes));
 
     private Section? Find(string name) => HtmlPage.Find(_picture, name);
 

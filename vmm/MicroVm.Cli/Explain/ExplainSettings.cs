@@ -6,6 +6,9 @@ namespace MicroVm.Cli.Explain;
 /// <summary>What the flags of <c>microvm explain</c> said, those of <c>run</c> apart.</summary>
 internal sealed class ExplainSettings
 {
+    /// <summary>The only section to print, or null.</summary>
+    internal string? Section { get; set; }
+
     internal bool Json { get; set; }
     internal string? Html { get; set; }
     internal string? Space { get; set; }

@@ -6,6 +6,19 @@ namespace MicroVm.Cli.Explain;
 /// <summary>A picture for people: a heading and a table for each section; one without a row says so.</summary>
 internal static class PictureText
 {
+    /// <summary>The section of that name, written as <c>barParts</c>, <c>bar-parts</c> or in other letters.</summary>
+    /// <exception cref="MicroVmException">There is none; the message lists them.</exception>
+    internal static Section Find(IReadOnlyList<Section> picture, string name)
+    {
+        string wanted = Dashed(name).ToLowerInvariant();
+        return picture.FirstOrDefault(s => Dashed(s.Name) == wanted
+            || s.Name.Equals(name, StringComparison.OrdinalIgnoreCase))
+            ?? throw MicroVmException.Usage(
+                "no such section", name, $"Use one of {string.Join(", ", picture.Select(static s => Dashed(s.Name)))}");
+    }
+
+    private static string Dashed(string name) => Words(name).TrimStart().Replace(' ', '-');
+
     internal static string Of(IReadOnlyList<Section> picture)
     {
         StringBuilder text = new();
@@ -44,11 +57,16 @@ internal static class PictureText
         string[][] rows = [[.. section.Columns.Select(Words)], .. section.Rows.Select(static row => Array.ConvertAll(row, Cell))];
         // The tree of functions is drawn by their addresses.
         if (section.Name == "pci") Indent(rows);
-        int[] widths = [.. section.Columns.Select((_, i) => rows.Max(r => r[i].Length) + 2)];
+        Align(text, rows);
+    }
+
+    /// <summary>Adds rows of equally many cells, the cells of a column below one another.</summary>
+    internal static void Align(StringBuilder text, IReadOnlyList<string[]> rows)
+    {
         foreach (string[] row in rows)
         {
             StringBuilder line = new();
-            for (int i = 0; i < row.Length; i++) line.Append(row[i].PadRight(widths[i]));
+            for (int i = 0; i < row.Length; i++) line.Append(row[i].PadRight(rows.Max(r => r[i].Length) + 2));
             text.Append(line.ToString().TrimEnd()).Append('\n');
         }
     }

@@ -9,6 +9,8 @@ public enum DoctorStatus
     Warn,
     /// <summary>Is not there.</summary>
     Missing,
+    /// <summary>Could not be asked: what it is asked of is not there.</summary>
+    NotAsked,
 }
 
 /// <summary>What a probe found.</summary>
@@ -30,7 +32,11 @@ public sealed record DoctorFinding(DoctorStatus Status, string Text, string? Adv
 /// <param name="Group">Heading under which people find it.</param>
 /// <param name="Needed">No machine runs without it.</param>
 /// <param name="Ask">Looks, and changes nothing.</param>
-internal sealed record DoctorProbe(string Name, string Group, bool Needed, Func<DoctorHost, DoctorFinding> Ask);
+internal sealed record DoctorProbe(string Name, string Group, bool Needed, Func<DoctorHost, DoctorFinding> Ask)
+{
+    /// <summary>It is a question to KVM, which is not asked where KVM does not open.</summary>
+    internal bool OfKvm { get; init; }
+}
 
 /// <summary>A probe's answer.</summary>
 /// <param name="Name">Stable name.</param>
@@ -49,7 +55,10 @@ public sealed record DoctorReport(bool KvmUsable, bool StockGuests, bool Passthr
 /// <summary>Asks every probe. A new probe is one line in one of the tables.</summary>
 public static class Doctor
 {
-    private static readonly DoctorProbe[][] Tables = [KvmProbes.All, StartProbes.All, MemoryProbes.All, DeviceProbes.All, PassthroughProbes.All];
+    private static readonly DoctorProbe[][] Tables =
+        [KvmProbes.All, StartProbes.All, MemoryProbes.All, DeviceProbes.All, PassthroughProbes.All, ProgramProbes.All];
+
+    private static readonly DoctorFinding s_notAsked = new(DoctorStatus.NotAsked, "not asked: KVM does not open");
 
     /// <summary>Examines this host. Takes some milliseconds, needs no rights, changes nothing.</summary>
     public static DoctorReport Examine()
@@ -66,9 +75,9 @@ public static class Doctor
         {
             foreach (DoctorProbe probe in table)
             {
-                DoctorFinding finding = probe.Ask(host);
+                DoctorFinding finding = probe.OfKvm && host.KvmFailure is not null ? s_notAsked : probe.Ask(host);
                 rows.Add(new DoctorRow(probe.Name, probe.Group, finding));
-                usable &= !probe.Needed || finding.Status != DoctorStatus.Missing;
+                usable &= !probe.Needed || finding.Status is DoctorStatus.Ok or DoctorStatus.Warn;
             }
         }
         bool stock = usable && KvmProbes.HasHardware(host);

@@ -84,6 +84,15 @@ internal sealed class DoctorHost : IDisposable
     /// <summary>A number at the beginning of <see cref="Field"/>, or null.</summary>
     internal long? Number(string path, string key) => long.TryParse(Field(path, key)?.Split(' ')[0], out long n) ? n : null;
 
+    /// <summary>Path of a program in PATH, or where distributions keep those that people do not start by hand; null if
+    /// it is in neither.</summary>
+    internal string? FindProgram(string name)
+    {
+        string[] folders = [.. (Environment.GetEnvironmentVariable("PATH") ?? "")
+            .Split(':', StringSplitOptions.RemoveEmptyEntries), "/usr/libexec", "/usr/lib/qemu"];
+        return Array.Find(Array.ConvertAll(folders, folder => $"{folder}/{name}"), path => File.Exists(_root + path));
+    }
+
     /// <summary>How many entries a folder has; 0 if it is not there.</summary>
     internal int CountEntries(string path) => Directory.Exists(_root + path) ? Directory.GetFileSystemEntries(_root + path).Length : 0;
 

@@ -43,6 +43,9 @@ public sealed class EventLoop : IDisposable
         Control(Libc.EPOLL_CTL_ADD, _wake.Fd, uint.MaxValue);
     }
 
+    /// <summary>Name of its thread.</summary>
+    internal string Name => _name;
+
     /// <summary>Calls <paramref name="handler"/> each time <paramref name="fd"/> is readable.</summary>
     /// <param name="fd">What to wait for.</param>
     /// <param name="handler">What to call.</param>

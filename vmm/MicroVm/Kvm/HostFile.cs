@@ -39,6 +39,8 @@ internal readonly record struct HostBlockSizes(uint Logical, uint Physical, uint
 /// where nothing was moved because of an error, the negated error number. Safe for use from several threads.</remarks>
 internal sealed unsafe class HostFile : IDisposable
 {
+    private const string OpenFiles = "/proc/self/fd";
+
     private int _fd;
 
     private HostFile(int fd) => _fd = fd;
@@ -213,6 +215,19 @@ internal sealed unsafe class HostFile : IDisposable
 
     /// <summary>Takes (<c>Libc.LOCK_*</c>) an advisory lock without waiting; false if somebody else has it.</summary>
     internal bool TryLock(bool exclusive) => Libc.flock(_fd, (exclusive ? Libc.LOCK_EX : Libc.LOCK_SH) | Libc.LOCK_NB) == 0;
+
+    /// <summary>The path by which this process has the same file open a second time, or null.</summary>
+    internal string? OtherName(in HostFileStatus status)
+    {
+        foreach (string name in Directory.GetFileSystemEntries(OpenFiles))
+        {
+            Libc.Stat s;
+            if (!int.TryParse(System.IO.Path.GetFileName(name), out int fd) || fd == _fd || Libc.fstat(fd, &s) != 0)
+                continue;
+            if (s.Device == status.Device && s.Inode == status.Inode) return new FileInfo(name).LinkTarget;
+        }
+        return null;
+    }
 
     /// <summary>Gives the advisory lock back.</summary>
     internal void Unlock() => _ = Libc.flock(_fd, Libc.LOCK_UN);

@@ -4,13 +4,21 @@ using Microsoft.Win32.SafeHandles;
 
 namespace MicroVm.Kvm;
 
+/// <summary>What a program may take.</summary>
+/// <param name="Milliseconds">Time until it is killed.</param>
+/// <param name="FileBytes">Size of each file that it writes.</param>
+/// <param name="MemoryBytes">Its address space.</param>
+internal readonly record struct ProgramLimits(int Milliseconds, ulong FileBytes, ulong MemoryBytes);
+
 /// <summary>Programs of the host that work for this one. Each gets one descriptor, as number 3, or none, and nothing else of this process.</summary>
 internal static unsafe class HostProgram
 {
     /// <summary>The number under which a program finds its descriptor.</summary>
     internal const int GivenDescriptor = 3;
 
-    private const int MaxSaid = 4096, StartMilliseconds = 30_000;
+    private const int MaxSaid = 4096, StartMilliseconds = 30_000, PollMilliseconds = 5;
+    // wait.h: WNOHANG; signal.h: SIGKILL; resource.h: RLIMIT_FSIZE, RLIMIT_AS.
+    private const int DoNotWait = 1, Killed = 9, LimitFileSize = 1, LimitAddressSpace = 9;
     private const short SetSignalDefaults = 4, SetSignalMask = 8, SetSession = 0x80;
 
     /// <summary>Starts a program that goes into the background once it is ready, and waits for that.</summary>
@@ -28,18 +36,42 @@ internal static unsafe class HostProgram
         return error == 0 ? WaitFor(child) : -error;
     }
 
-    /// <summary>Runs a program to its end; what it says goes nowhere.</summary>
+    /// <summary>Runs a program to its end, within limits; what it says goes nowhere.</summary>
     /// <param name="name">Its name, looked for in PATH.</param>
     /// <param name="arguments">Without the name.</param>
+    /// <param name="limits">What it may take.</param>
     /// <param name="error">0, or why it could not be started.</param>
-    /// <returns>Its exit code; null if it could not be started or a signal ended it.</returns>
-    internal static int? Run(string name, ReadOnlySpan<string> arguments, out int error)
+    /// <returns>Its exit code; null if it could not be started, a signal ended it or its time was over.</returns>
+    internal static int? Run(string name, ReadOnlySpan<string> arguments, ProgramLimits limits, out int error)
     {
         error = Spawn(name, arguments, descriptor: -1, standardError: -1, out int child);
         if (error != 0) return null;
-        int code = WaitFor(child);
+        Limit(child, LimitFileSize, limits.FileBytes);
+        Limit(child, LimitAddressSpace, limits.MemoryBytes);
+        int code = WaitFor(child, limits.Milliseconds);
         error = Math.Max(0, -code);
         return code is >= 0 and < 128 ? code : null;
+    }
+
+    // It has ended already where that fails.
+    private static void Limit(int child, int resource, ulong bytes)
+    {
+        ulong* both = stackalloc ulong[2] { bytes, bytes };
+        _ = Libc.prlimit(child, resource, both, null);
+    }
+
+    // A child that is not over then is killed, with what it has started: it leads its session.
+    private static int WaitFor(int child, int milliseconds)
+    {
+        long end = Environment.TickCount64 + milliseconds;
+        int status = 0;
+        while (Environment.TickCount64 < end)
+        {
+            if (Libc.waitpid(child, &status, DoNotWait) == child) return Outcome(status);
+            Thread.Sleep(PollMilliseconds);
+        }
+        _ = Libc.kill(-child, Killed);
+        return WaitFor(child);
     }
 
     private static int Handle(SafeFileHandle handle) => (int)handle.DangerousGetHandle();
@@ -111,8 +143,11 @@ internal static unsafe class HostProgram
         int status = 0, n;
         do n = Libc.waitpid(child, &status, 0); while (n < 0 && Libc.Errno == Libc.EINTR);
         if (n < 0) return -Libc.Errno;
-        return (status & 0x7f) is var signal and not 0 ? 128 + signal : (status >> 8) & 0xff;
+        return Outcome(status);
     }
+
+    private static int Outcome(int status) =>
+        (status & 0x7f) is var signal and not 0 ? 128 + signal : (status >> 8) & 0xff;
 
     /// <summary>glibc's <c>posix_spawn_file_actions_t</c> on x86-64.</summary>
     [StructLayout(LayoutKind.Explicit, Size = 80)]

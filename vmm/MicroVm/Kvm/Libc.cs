@@ -8,7 +8,9 @@ namespace MicroVm.Kvm;
 internal static unsafe partial class Libc
 {
     internal const int EPERM = 1, ENOENT = 2, EINTR = 4, EIO = 5, E2BIG = 7, EAGAIN = 11, ENOMEM = 12, EACCES = 13, EFAULT = 14, EBUSY = 16, EEXIST = 17,
-        ENODEV = 19, EISDIR = 21, EINVAL = 22, EMFILE = 24, ENFILE = 23, EFBIG = 27, ENOSPC = 28, ENOSYS = 38, EMSGSIZE = 90, EOPNOTSUPP = 95, EROFS = 30, EPIPE = 32, EBADFD = 77, EBADF = 9, ECONNABORTED = 103, ECONNRESET = 104, ENOTCONN = 107, EADDRINUSE = 98, ECONNREFUSED = 111, EDQUOT = 122, EHWPOISON = 133;
+        ENODEV = 19, EISDIR = 21, EINVAL = 22, EMFILE = 24, ENFILE = 23, EFBIG = 27, ENOSPC = 28, ENOSYS = 38,
+        EMSGSIZE = 90, EOPNOTSUPP = 95, EROFS = 30, EPIPE = 32, EBADFD = 77, EBADF = 9, ECONNABORTED = 103,
+        ECONNRESET = 104, ENOTCONN = 107, EADDRINUSE = 98, ECONNREFUSED = 111, EDQUOT = 122, EHWPOISON = 133, ELOOP = 40;
 
     internal const int O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_CREAT = 0x40, O_EXCL = 0x80, O_TRUNC = 0x200, O_APPEND = 0x400, O_NONBLOCK = 0x800, O_DIRECTORY = 0x10000, O_NOFOLLOW = 0x20000, O_CLOEXEC = 0x80000, O_PATH = 0x200000;
     internal const int RWF_DSYNC = 2, FALLOC_FL_KEEP_SIZE = 1, FALLOC_FL_PUNCH_HOLE = 2, FALLOC_FL_ZERO_RANGE = 0x10;
@@ -108,6 +110,8 @@ internal static unsafe partial class Libc
     [DllImport("libc")] internal static extern int posix_spawnattr_setsigmask(HostProgram.Attributes* attributes, ulong* signals);
     [DllImport("libc")] internal static extern int posix_spawnattr_setsigdefault(HostProgram.Attributes* attributes, ulong* signals);
     [DllImport("libc")] internal static extern int waitpid(int process, int* status, int options);
+    [DllImport("libc")] internal static extern int kill(int process, int signal);
+    [DllImport("libc")] internal static extern int prlimit(int process, int resource, ulong* limits, ulong* old);
 
     /// <summary>Opens a file; -1 and <see cref="Errno"/> on failure. Always close-on-exec.</summary>
     internal static int Open(string path, int flags, int mode = 0)

@@ -19,6 +19,13 @@ internal sealed class ConsoleAttachment : IDisposable
     private ConsoleAttachment(ConsoleEndpoint endpoint, string name, IThreadOwner owner)
     {
         (_name, _owner) = (name, owner);
+        Where = endpoint switch
+        {
+            ConsoleEndpoint.SocketEndpoint s => Path.GetFullPath(s.Path),
+            ConsoleEndpoint.FileEndpoint f => Path.GetFullPath(f.Path),
+            ConsoleEndpoint.StandardIoEndpoint => "standard input and output",
+            _ => "this process",
+        };
         if (endpoint is ConsoleEndpoint.SocketEndpoint socket)
         {
             Output = _socket = Own(new ConsoleSocket(socket.Path, name, owner));
@@ -45,6 +52,9 @@ internal sealed class ConsoleAttachment : IDisposable
     /// <exception cref="MicroVmException">The file cannot be made.</exception>
     internal static ConsoleAttachment? TryAttach(ConsoleEndpoint endpoint, string name, IThreadOwner owner) =>
         endpoint is ConsoleEndpoint.NoEndpoint ? null : new ConsoleAttachment(endpoint, name, owner);
+
+    /// <summary>What this end is, for people: a path, or words.</summary>
+    internal string Where { get; }
 
     /// <summary>Takes the guest's output.</summary>
     internal IOutputSink Output { get; }

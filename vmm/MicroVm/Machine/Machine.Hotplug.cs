@@ -1,6 +1,7 @@
 using MicroVm.Hotplug;
 using MicroVm.Pci;
 using MicroVm.Vfio;
+using MicroVm.Virtio;
 using MicroVm.Virtio.Pci;
 
 namespace MicroVm;
@@ -147,7 +148,18 @@ public sealed partial class Machine
 
     private PciFunction? Find(string device) => Array.Find(_parts.Pci?.Root.Functions ?? [], f => IdOf(f) == device || f.Address.ToString() == device);
 
-    private static DeviceInfo Describe(PciFunction function) => new(IdOf(function), function.Name, function.Address.ToString());
+    private static DeviceInfo Describe(PciFunction function) => function switch
+    {
+        VirtioPciFunction virtio => Describe(virtio.Common.Core.Device, function.Name, function.Address.ToString()),
+        VfioFunction vfio => new DeviceInfo(vfio.HostAddress, function.Name, function.Address.ToString())
+        {
+            Host = vfio.HostAddress, Backend = vfio.Way,
+        },
+        _ => new DeviceInfo(null, function.Name, function.Address.ToString()),
+    };
+
+    private static DeviceInfo Describe(VirtioDevice device, string kind, string place) =>
+        new(device.Id, kind, place) { Host = device.Host.What, Backend = device.Host.How, Thread = device.Host.Thread };
 
     private static string? IdOf(PciFunction function) => function switch
     {

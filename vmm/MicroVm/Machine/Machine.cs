@@ -25,6 +25,7 @@ public sealed partial class Machine : IDisposable, IAsyncDisposable
     // Held while vCPU 0 runs on its caller's thread: what it uses goes only when it has left.
     private readonly Lock _running = new();
     private int _started;
+    private long _startedAt;
     private volatile bool _disposed;
     // When it was first told to stop, in milliseconds; 0 if it was not.
     private long _stopped;
@@ -57,6 +58,7 @@ public sealed partial class Machine : IDisposable, IAsyncDisposable
     public MachineResult Run()
     {
         if (Interlocked.Exchange(ref _started, 1) != 0) throw new InvalidOperationException("a machine runs once");
+        Volatile.Write(ref _startedAt, Environment.TickCount64);
         lock (_running) return _disposed ? _parts.End.Outcome : RunVcpus();
     }
 
@@ -117,7 +119,8 @@ public sealed partial class Machine : IDisposable, IAsyncDisposable
         get
         {
             List<DeviceInfo> devices = [];
-            foreach (VirtioMmio mmio in _parts.Virtio) devices.Add(new DeviceInfo(mmio.Device.Id, mmio.Device.Name, $"virtio-mmio[{devices.Count}]"));
+            foreach (VirtioMmio mmio in _parts.Virtio)
+                devices.Add(Describe(mmio.Device, mmio.Device.Name, $"virtio-mmio[{devices.Count}]"));
             foreach (PciFunction function in _parts.Pci?.Root.Functions ?? []) devices.Add(Describe(function));
             foreach (Dimm dimm in _parts.Dimms?.Present ?? []) devices.Add(Describe(dimm));
             return devices;
@@ -153,6 +156,17 @@ public sealed partial class Machine : IDisposable, IAsyncDisposable
         }
     }
 
+    /// <summary>What the user calls it (<see cref="MachineOptions.Name"/>), or null.</summary>
+    public string? Name => _parts.Name;
+
+    /// <summary>Time since <see cref="Run"/> was called; zero before. From any thread.</summary>
+    public TimeSpan Uptime => Volatile.Read(ref _startedAt) is var at and not 0
+        ? TimeSpan.FromMilliseconds(Environment.TickCount64 - at) : TimeSpan.Zero;
+
+    /// <summary>In words: not started, running, ended. From any thread.</summary>
+    internal string State => _parts.End.Requested ? "ended" : Volatile.Read(ref _started) != 0 ? "running"
+        : "not started";
+
     /// <summary>vCPUs that there are.</summary>
     public int Cpus => _parts.Cpus?.Count ?? _parts.Vcpus.Length;
 
@@ -166,7 +180,8 @@ public sealed partial class Machine : IDisposable, IAsyncDisposable
     public long Exits => _parts.Vcpus.Sum(static vcpu => vcpu.Exits);
 
     /// <summary>The whole picture of the machine as it is now, a section for each subject; from any thread, while the guest runs or before.</summary>
-    internal List<Diagnostics.Explain.Section> Explain() => Steady(() => Diagnostics.Explain.MachinePicture.Of(_parts, _parts.End.Requested ? "ended" : Volatile.Read(ref _started) != 0 ? "running" : "not started"));
+    internal List<Diagnostics.Explain.Section> Explain() =>
+        Steady(() => Diagnostics.Explain.MachinePicture.Of(_parts, State, Devices));
 
     /// <summary>The way of an address to the host's memory, step by step; as <see cref="Explain()"/>.</summary>
     /// <param name="space">What it is an address of: <c>gva</c>, <c>gpa</c> or <c>iova</c>; <c>aml</c> for the tables of AML instead.</param>
@@ -175,7 +190,8 @@ public sealed partial class Machine : IDisposable, IAsyncDisposable
     /// <exception cref="MicroVmException">There is no such vCPU, no assigned device, or the vCPU does not answer.</exception>
     internal List<Diagnostics.Explain.Section> Explain(string space, ulong address, int cpu)
     {
-        if (cpu < 0 || cpu >= Cpus) throw MicroVmException.Usage("no such vCPU", $"{cpu}", $"Give 0 to {Cpus - 1}");
+        if (space == "gva" && (cpu < 0 || cpu >= Cpus))
+            throw MicroVmException.Usage("no such vCPU", $"{cpu}", $"Use 0 to {Cpus - 1}");
         return Steady(() => space switch
         {
             "gva" => Diagnostics.Explain.AddressPicture.OfVirtual(_parts, address, _parts.Vcpus[cpu]),

@@ -162,6 +162,7 @@ internal sealed class MachineBuilder
         return new MachineParts
         {
             Owned = _owned, End = _end, Vm = vm, Memory = memory, Trace = _trace, Ports = _ports, Mmio = _mmio, Router = router, Ged = ged,
+            Name = _options.Name,
             Virtio = virtio, Pci = pci, Hotplug = hotplug, Slots = slots, VcpuSet = vcpus, Cpus = cpus, Dimms = dimms,
             Log = _log, OutputPatience = _options.OutputPatience, Serial = serial,
             Console = console, ConsoleDevice = consoleDevice, ConsolePorts = ports,
@@ -379,8 +380,9 @@ internal sealed class MachineBuilder
     private VirtioConsoleDevice MakeConsole(ConsoleAttachment? console, ConsoleAttachment[] named)
     {
         List<ConsolePort> ports = [];
-        if (console is not null) ports.Add(new ConsolePort(0, null, console.Output));
-        for (int i = 0; i < named.Length; i++) ports.Add(new ConsolePort(i + 1, _options.Ports[i].Name, named[i].Output));
+        if (console is not null) ports.Add(new ConsolePort(0, null, console.Output) { Host = console.Where });
+        for (int i = 0; i < named.Length; i++) ports.Add(
+            new ConsolePort(i + 1, _options.Ports[i].Name, named[i].Output) { Host = named[i].Where });
         VirtioConsoleDevice device = _owned.Add(new VirtioConsoleDevice(_loop.Value, ports, console?.TerminalSize));
         foreach (ConsolePort port in ports)
         {

@@ -6,6 +6,9 @@ public sealed record MachineOptions
     /// <summary>Most vCPUs of one machine.</summary>
     public const int MaxCpus = 64;
 
+    /// <summary>What the machine is called where several are told apart; null for nothing.</summary>
+    public string? Name { get; init; }
+
     /// <summary>Kernel file: bzImage of any compression, or ELF.</summary>
     public required string Kernel { get; init; }
 

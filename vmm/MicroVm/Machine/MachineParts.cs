@@ -19,6 +19,8 @@ internal sealed class MachineParts
 {
     /// <summary>Gives everything back.</summary>
     internal required OwnedParts Owned { get; init; }
+    /// <summary>What the user calls the machine, or null.</summary>
+    internal string? Name { get; init; }
     internal required MachineEnd End { get; init; }
     internal required KvmVm Vm { get; init; }
     internal required GuestMemory Memory { get; init; }

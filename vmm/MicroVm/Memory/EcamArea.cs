@@ -63,7 +63,7 @@ internal sealed unsafe class EcamArea : IDisposable
 
     private static MicroVmException Refused() =>
         MicroVmException.Refused(FailureKind.Host, "cannot map PCI configuration space", "a file in memory", Libc.Errno,
-            "Free some memory, or raise vm.max_map_count");
+            HostProcess.MoreMemory("Free some memory, or raise vm.max_map_count"));
 
     public void Dispose()
     {

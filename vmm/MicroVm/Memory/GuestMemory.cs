@@ -164,5 +164,5 @@ public sealed unsafe partial class GuestMemory : IDisposable
 
     private static MicroVmException TooMuch(ulong size) =>
         MicroVmException.Refused(FailureKind.Host, "cannot reserve guest memory", $"{size >> 20} MiB", Libc.Errno,
-            "Ask for less with --memory");
+            HostProcess.MoreMemory("Ask for less with --memory"));
 }

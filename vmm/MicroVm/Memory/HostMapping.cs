@@ -31,7 +31,8 @@ internal sealed unsafe class HostMapping : IDisposable
         byte* at = (byte*)Libc.mmap(null, Math.Max(mapped, (nuint)GuestMemory.PageSize), Libc.PROT_READ | Libc.PROT_WRITE,
             Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS | Libc.MAP_NORESERVE, -1, 0);
         if (at == Libc.MapFailed)
-            throw MicroVmException.Host("cannot reserve memory for unpacking", $"{length >> 20} MiB: {Libc.Describe(Libc.Errno)}", "Free memory of the host, or raise its limit for this process");
+            throw MicroVmException.Host("cannot reserve memory for unpacking",
+                $"{length >> 20} MiB: {Libc.Describe(Libc.Errno)}", HostProcess.MoreMemory("Free memory of the host"));
         if (length >= HugePage) _ = Libc.madvise(at, mapped, Libc.MADV_HUGEPAGE);
         return new HostMapping(at, Math.Max(mapped, (nuint)GuestMemory.PageSize), length);
     }

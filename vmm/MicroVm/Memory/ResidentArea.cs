@@ -14,7 +14,8 @@ internal sealed unsafe class ResidentArea : IDisposable
     {
         _pages = pages;
         _base = (byte*)Libc.mmap(null, (nuint)Length, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS, -1, 0);
-        if (_base == Libc.MapFailed) throw MicroVmException.Host("cannot map device registers", Libc.Describe(Libc.Errno), "Free some memory");
+        if (_base == Libc.MapFailed) throw MicroVmException.Host(
+            "cannot map device registers", Libc.Describe(Libc.Errno), HostProcess.MoreMemory("Free some memory"));
     }
 
     /// <summary>Bytes.</summary>

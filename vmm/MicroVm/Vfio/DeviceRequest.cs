@@ -31,12 +31,16 @@ internal sealed record DeviceRequest(string Address)
     {
         string[] parts = text.Split(',');
         DeviceRequest request = new(parts[0]);
+        HashSet<string> before = [];
         foreach (string part in parts.AsSpan(1))
         {
             int equals = part.IndexOf('=', StringComparison.Ordinal);
             string value = part[(equals + 1)..];
             bool? byIommufd = true;
-            switch (equals < 0 ? "" : part[..equals])
+            string key = equals < 0 ? "" : part[..equals];
+            if (!before.Add(key)) throw MicroVmException.Usage(
+                $"'{key}' of a device is given twice", $"--device {text}", "Remove one of them");
+            switch (key)
             {
                 case "group": (request.Group, byIommufd) = (Descriptor(value, text), false); break;
                 case "container": (request.Container, byIommufd) = (Descriptor(value, text), false); break;

@@ -13,7 +13,7 @@ internal sealed record SysfsWrite(string Path, string Text)
 /// <summary>Takes a device from its driver for passthrough, and gives it back: <c>driver_override</c>, then the driver's <c>unbind</c>, then a probe.</summary>
 internal sealed class VfioBinding(HostPci pci, HostMounts mounts)
 {
-    private const string Probe = "/sys/bus/pci/drivers_probe";
+    private const string Probe = "/sys/bus/pci/drivers_probe", NotGivenAway = "this device is not given away";
 
     /// <summary>What to write to give a function to <c>vfio-pci</c>; empty if it has it.</summary>
     /// <exception cref="MicroVmException">The host needs the function itself, or could not contain it.</exception>
@@ -62,11 +62,14 @@ internal sealed class VfioBinding(HostPci pci, HostMounts mounts)
             string what = use == "/" ? "the host's root file system is on it" : $"the host uses it for {use}";
             throw Refused(function, what, use == "/" ? "Assign another disk" : use.StartsWith('/') ? $"Unmount it first: umount {use}" : "Switch it off first: swapoff -a");
         }
-        if (function.Group is null) throw Refused(function, "no IOMMU would contain its DMA", "Turn on VT-d or AMD-Vi in the firmware, and boot with intel_iommu=on where the kernel leaves it off");
+        // As with 'run --device': the host lacks it, the words are right.
+        if (function.Group is null) throw MicroVmException.Host(
+            NotGivenAway, $"{function.Address}: no IOMMU would contain its DMA",
+            "Turn on VT-d or AMD-Vi in the firmware, and boot with intel_iommu=on where the kernel leaves it off");
     }
 
     private static MicroVmException Refused(HostFunction function, string why, string remedy) =>
-        MicroVmException.Usage("this device is not given away", $"{function.Address}: {why}", remedy);
+        MicroVmException.Usage(NotGivenAway, $"{function.Address}: {why}", remedy);
 
     private static List<SysfsWrite> Move(HostFunction function, string driver)
     {

@@ -22,6 +22,10 @@ internal sealed class VfioFunction : PciFunction, IIntxSource
     /// <summary>The address space that its DMA is in; null in tests.</summary>
     internal VfioHost? Host { get; init; }
 
+    /// <summary>Through what its DMA goes, for people.</summary>
+    internal string Way =>
+        $"vfio {Host?.Devices.FirstOrDefault(d => d.Function.Address == HostAddress).Space?.Kind}".TrimEnd();
+
     /// <summary>Its vectors, or null.</summary>
     internal MsixTable? Msix => _msix;
 

@@ -4,6 +4,17 @@ using MicroVm.Events;
 
 namespace MicroVm.Virtio;
 
+/// <summary>The host's side of a device, for people.</summary>
+/// <param name="What">A path, an interface; null for nothing.</param>
+/// <param name="How">What serves it outside of this process or in another way than reading and writing; null for
+/// nothing.</param>
+/// <param name="Thread">Name of the threads of this process that serve it, or null.</param>
+internal readonly record struct HostSide(string? What, string? How, string? Thread)
+{
+    /// <summary>Of a device that has a path: who reads it may be in another folder.</summary>
+    internal static HostSide Of(string path, string? how, string? thread) => new(Path.GetFullPath(path), how, thread);
+}
+
 /// <summary>A virtio device without its transport: what it offers, and what it does between activation and reset.</summary>
 /// <remarks>A device is inactive, or active with queues; only the transport moves it from one to the other, under its own gate, one call at a time.</remarks>
 public abstract class VirtioDevice : IDisposable, IThreadOwner
@@ -49,6 +60,9 @@ public abstract class VirtioDevice : IDisposable, IThreadOwner
 
     /// <summary>The configuration space; accessed under the transport's gate.</summary>
     public IRegisterBlock? Config { get; }
+
+    /// <summary>What is behind it on the host, and what serves it; from any thread.</summary>
+    internal virtual HostSide Host => new(null, null, Name);
 
     /// <summary>What the device has counted since it was made, by name; from any thread.</summary>
     public virtual IReadOnlyList<(string Name, long Value)> Counts => [];

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Globalization;
 using MicroVm.Acpi;
 
@@ -9,6 +10,8 @@ internal sealed class AcpiObjects
 {
     // More than the largest machine has; a guest can write a table of nothing but the smallest unit.
     private const int MaxRows = 16_384;
+    // ACPI 6.5, 5.2.6: a table's length is part of its header.
+    private const int LengthAt = 4, HeaderBytes = 36;
 
     private readonly Unit[] _units = Array.ConvertAll(AcpiCatalog.Units(), static s => new Unit(s));
 
@@ -18,10 +21,12 @@ internal sealed class AcpiObjects
     internal string? FileOf(string signature) => Array.Find(_units, u => u.Begins(signature))?.File;
 
     /// <summary>Adds the objects of a table, if it begins as a declared one does.</summary>
-    internal void Find(string signature, byte[] bytes)
+    /// <returns>How many of its bytes, from the first on, are as declared.</returns>
+    internal int Find(string signature, byte[] bytes)
     {
-        if (Array.Find(_units, u => u.Begins(signature)) is not { } first) return;
-        for (int at = 0; at < bytes.Length;)
+        if (Array.Find(_units, u => u.Begins(signature)) is not { } first) return 0;
+        int at = 0;
+        while (at < bytes.Length)
         {
             // One that begins as another ends there: the longest is meant.
             Unit? unit = at == 0 ? first.Matches(bytes, 0) ? first : null : Longest(bytes, at, first);
@@ -29,12 +34,21 @@ internal sealed class AcpiObjects
             {
                 string why = unit is null ? "not as declared" : "too many to list";
                 Rows.Add(signature, at, "?", $"{bytes.Length - at} bytes that are {why}", null, null);
-                return;
+                return at;
             }
             unit.AddTo(Rows, signature, bytes, at);
             at += unit.Length;
         }
+        return at;
     }
+
+    /// <summary>Whether a table is one that this program makes: nothing but declared units, values of their fixed width
+    /// in their places, and a header that says its length. Adds its objects.</summary>
+    /// <param name="signature">Its first four characters.</param>
+    /// <param name="bytes">All of it, from anywhere.</param>
+    internal bool IsDeclared(string signature, byte[] bytes) => bytes.Length >= HeaderBytes
+        && BinaryPrimitives.ReadUInt32LittleEndian(bytes.AsSpan(LengthAt)) == bytes.Length
+        && Find(signature, bytes) == bytes.Length;
 
     private Unit? Longest(byte[] bytes, int at, Unit not)
     {
@@ -72,7 +86,8 @@ internal sealed class AcpiObjects
 
         internal int Length => _template.Length;
 
-        internal bool Begins(string signature) => Length >= 36 && AcpiPicture.Text(_template.AsSpan(0, 4)) == signature;
+        internal bool Begins(string signature) => Length >= HeaderBytes
+            && AcpiPicture.Text(_template.AsSpan(0, 4)) == signature;
 
         internal bool Matches(byte[] bytes, int at)
         {
@@ -80,6 +95,11 @@ internal sealed class AcpiObjects
             for (int i = 0; i < Length; i++)
             {
                 if (!_open[i] && _template[i] != bytes[at + i]) return false;
+            }
+            foreach ((int offset, int width, _, bool digits) in _values)
+            {
+                // They are a part of a name.
+                if (digits && bytes.AsSpan(at + offset, width).ContainsAnyExcept("0123456789ABCDEF"u8)) return false;
             }
             return true;
         }

@@ -27,18 +27,17 @@ internal static class AcpiPicture
         picture.AddRange([tables, fields.Rows, objects.Rows]);
     }
 
-    /// <summary>The tables of AML whole, in hexadecimal digits, and where their objects come from: for those who disassemble them.</summary>
+    /// <summary>The tables of AML whole, in hexadecimal digits, for those who disassemble them: all that are not of a
+    /// fixed layout, whatever the guest made of them.</summary>
     internal static List<Section> Aml(GuestMemory memory)
     {
-        Section tables = new("aml", "table", "hex");
-        AcpiObjects objects = new();
+        Section tables = new(AmlSection, "table", AmlDigits);
+        AcpiFields fields = new();
         foreach ((string signature, _, byte[] bytes) in List(memory))
         {
-            if (objects.FileOf(signature) is null) continue;
-            tables.Add(signature, Convert.ToHexString(bytes));
-            objects.Find(signature, bytes);
+            if (fields.FileOf(signature) is null) tables.Add(signature, Convert.ToHexString(bytes));
         }
-        return [tables, objects.Rows];
+        return [tables];
     }
 
     /// <summary>The tables that the guest finds from the root pointer, this one first; at most 32, and 2 MiB.</summary>
@@ -59,6 +58,9 @@ internal static class AcpiPicture
     }
 
     private const string RootPointer = "RSD PTR";
+
+    /// <summary>The section of <see cref="Aml"/>, and its column of digits.</summary>
+    internal const string AmlSection = "aml", AmlDigits = "hex";
 
     private static byte[]? Add(List<(string, ulong, byte[])> found, GuestMemory memory, ulong address)
     {

@@ -38,6 +38,7 @@ internal readonly record struct GuestPlace(string What, ulong? Host)
         }
         if (slot.GuestAddress == MachineMap.Ecam.Start) return "PCI configuration space";
         if (slot.GuestAddress == MachineMap.Virtio.Base) return "virtio-mmio registers";
+        if (slot.GuestAddress == MachineMap.CpuUnits.Start) return "hot-plug units";
         foreach (PciFunction function in parts.Pci?.Root.Functions ?? [])
         {
             foreach (PciBar bar in function.Bars)

@@ -10,9 +10,11 @@ internal static class MachinePicture
     /// <summary>All sections, in the order in which they are read.</summary>
     /// <param name="parts">The machine.</param>
     /// <param name="state">Whether it runs.</param>
-    internal static List<Section> Of(MachineParts parts, string state)
+    /// <param name="devices">Its devices, as <c>list</c> has them.</param>
+    internal static List<Section> Of(MachineParts parts, string state, IReadOnlyList<DeviceInfo> devices)
     {
-        List<Section> picture = [Summary(parts, state), Cpus(parts), Memory(parts), Blocks("ports", parts.Ports), Blocks("registers", parts.Mmio)];
+        List<Section> picture = [Summary(parts, state), Cpus(parts), Devices(parts, devices), Threads(), Memory(parts),
+            Blocks("ports", parts.Ports), Blocks("registers", parts.Mmio)];
         AcpiPicture.Add(picture, parts.Memory);
         if (parts.Pci is { } pci) PciPicture.Add(picture, pci);
         if (parts.VfioHosts.Any()) picture.Add(DmaPicture.Of(parts.VfioHosts, parts.Memory));
@@ -22,12 +24,30 @@ internal static class MachinePicture
         return picture;
     }
 
+    // The host's side of each device.
+    private static Section Devices(MachineParts parts, IReadOnlyList<DeviceInfo> devices)
+    {
+        Section section = new("devices", "place", "device", "id", "host", "backend", "thread");
+        foreach (DeviceInfo d in devices) section.Add(d.Place, d.Kind, d.Id, d.Host, d.Backend, d.Thread);
+        if (parts.Serial is { } serial) section.Add("uart16550", "serial port", null, serial.Where, null, null);
+        return section;
+    }
+
+    // Of this process, all machines of it: what top -H shows.
+    private static Section Threads()
+    {
+        Section section = new("threads", "thread", "name");
+        foreach ((int id, string name) in HostProcess.Threads()) section.Add(id, name);
+        return section;
+    }
+
     private static Section Summary(MachineParts parts, string state)
     {
-        Section section = new("machine", "state", "cpus", "memoryBytes", "exits", "routesInUse", "routeTables");
+        Section section = new("machine", "name", "state", "cpus", "memoryBytes", "exits", "routesInUse", "routeTables");
         long exits = 0;
         foreach (Vcpu vcpu in parts.Vcpus) exits += vcpu.Exits;
-        section.Add(state, parts.Vcpus.Length, parts.Memory.Size, exits, parts.Router.GsiCount, parts.Router.TablesSent);
+        section.Add(parts.Name, state, parts.Vcpus.Length, parts.Memory.Size, exits, parts.Router.GsiCount,
+            parts.Router.TablesSent);
         return section;
     }
 

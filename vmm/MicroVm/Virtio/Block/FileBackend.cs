@@ -102,14 +102,20 @@ public sealed class FileBackend : IDisposable
             throw MicroVmException.Image("cannot examine the disk image", $"{path}: {Libc.Describe(error)}", "Give a regular file or a block device");
         if (status.Kind is not (HostFileKind.Regular or HostFileKind.BlockDevice))
             throw MicroVmException.Image("cannot use the disk image", $"{path}: it is a {Word(status.Kind)}", "Give a regular file or a block device");
+        if (status is { Size: 0, Kind: HostFileKind.Regular })
+            throw MicroVmException.Image("cannot use the disk image", $"{path}: it is empty",
+                "Make it larger (truncate -s 1G), or start with --pci-ports 1 and plug it in later: microvm ctl NAME add --disk FILE");
         if (status.Size < VirtioBlockConst.SectorSize)
             throw MicroVmException.Image("cannot use the disk image", $"{path}: it has {status.Size} bytes", "Make it larger (truncate -s 1G)");
         if (!readOnly && status.Kind == HostFileKind.BlockDevice && file.IsReadOnlyDevice()) throw CannotOpen(path, Libc.EROFS, readOnly);
         DiskFormat.RequireRaw(file, path);
-        if (!file.TryLock(exclusive: !readOnly))
-            throw MicroVmException.Image("cannot lock the disk image", $"{path}: another process uses it",
-                readOnly ? "Stop the one that writes it" : "Stop the other one, or give the disk read-only (,ro) to all");
-        return status;
+        if (file.TryLock(exclusive: !readOnly)) return status;
+        if (file.OtherName(status) is { } other)
+            throw MicroVmException.Usage("the same disk image twice", $"{path}: this process has it open as {other}",
+            "Remove one of the two, or use ro with both");
+        throw MicroVmException.Image("cannot lock the disk image", $"{path}: another process uses it",
+                readOnly ? "Stop the one that writes it"
+                    : "Stop the other one, or use the disk read-only (,ro) in all");
     }
 
     private static string Word(HostFileKind kind) => kind switch

@@ -32,12 +32,15 @@ public sealed class VirtioBlockDevice : VirtioDevice
     internal override bool UsesQueuesOnly => true;
 
     /// <inheritdoc/>
+    internal override HostSide Host => HostSide.Of(_file.Path, _disk.EngineName, Name);
+
+    /// <inheritdoc/>
     public override void Activate(in ActivationContext context)
     {
         for (int i = 0; i < _loops.Length; i++)
         {
             if (context.Queues[i] is not { } setup) continue;
-            EventLoop loop = _loops[i] ??= new EventLoop("virtio-block", this);
+            EventLoop loop = _loops[i] ??= new EventLoop(Name, this);
             BlockQueue queue = new(loop, new Virtqueue(setup, context.Memory), _disk, context.Features, Transport);
             _active.Add(queue);
             queue.Start();

@@ -15,6 +15,9 @@ internal sealed class ConsolePort(int number, string? name, IOutputSink? output)
 
     internal IOutputSink? Output => output;
 
+    /// <summary>What the host's end is, for people.</summary>
+    internal string? Host { get; init; }
+
     /// <summary>Bytes for the guest.</summary>
     internal ConsoleInput Input { get; } = new(held: name is not null);
 

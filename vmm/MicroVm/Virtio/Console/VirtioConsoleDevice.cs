@@ -47,6 +47,11 @@ public sealed class VirtioConsoleDevice : VirtioDevice
 
     internal override bool UsesQueuesOnly => true;
 
+    /// <inheritdoc/>
+    internal override HostSide Host =>
+        new(string.Join("; ", _ports.Select(static p => p.Name is null ? p.Host : $"{p.Name}: {p.Host}")), null,
+        _loop.Name);
+
     /// <summary>Somebody came to, or left, the host's end of a port. From any thread.</summary>
     internal void SetHostOpen(ConsolePort port, bool open) => _control.SetHostOpen(port, open);
 

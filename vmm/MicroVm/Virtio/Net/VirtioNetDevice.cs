@@ -68,6 +68,11 @@ public sealed class VirtioNetDevice : VirtioDevice, ILinkObserver
     internal override bool UsesQueuesOnly => !_pairs.IsInKernel;
 
     /// <inheritdoc/>
+    internal override HostSide Host =>
+        new(_pairs.End.Name, _pairs.IsInKernel ? "vhost-net" : _pairs.End is StreamEnd ? "a program at a socket"
+        : "tap", Name);
+
+    /// <inheritdoc/>
     public override void Activate(in ActivationContext context)
     {
         ulong features = context.Features;

@@ -89,8 +89,12 @@ internal sealed class PmemFile : IDisposable
         if (!file.TryStatus(out HostFileStatus status, out int error)) throw MicroVmException.Refused(FailureKind.Image, "cannot examine the file for the guest's memory", path, error, "Give a regular file");
         if (status.Kind != HostFileKind.Regular) throw MicroVmException.Image("cannot use the file for the guest's memory", $"{path}: it is no regular file", "Give a regular file");
         if (status.Size == 0 || status.Size % VirtioPmemConst.Alignment != 0) throw MicroVmException.Image("cannot use the file for the guest's memory", $"{path}: it has {status.Size} bytes", "Make it a multiple of 2 MiB (truncate -s %2M)");
-        if (!file.TryLock(exclusive: !readOnly)) throw MicroVmException.Image("cannot lock the file for the guest's memory", $"{path}: another process uses it", "Stop the other one, or give the file read-only (,ro) to all");
-        return status.Size;
+        if (file.TryLock(exclusive: !readOnly)) return status.Size;
+        if (file.OtherName(status) is { } other)
+            throw MicroVmException.Usage("the same file twice", $"{path}: this process has it open as {other}",
+            "Remove one of the two, or use ro with both");
+        throw MicroVmException.Image("cannot lock the file for the guest's memory", $"{path}: another process uses it",
+            "Stop the other one, or use the file read-only (,ro) in all");
     }
 
     public void Dispose()

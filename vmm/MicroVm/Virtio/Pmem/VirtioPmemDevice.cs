@@ -39,6 +39,9 @@ public sealed class VirtioPmemDevice : VirtioDevice, IPlacedDevice, IEventHandle
     internal PmemFile File => _file;
 
     /// <inheritdoc/>
+    internal override HostSide Host => HostSide.Of(_file.Path, "mapped", Name);
+
+    /// <inheritdoc/>
     (ulong Bytes, ulong Alignment) IPlacedDevice.Needs => (_file.Length, VirtioPmemConst.Alignment);
 
     /// <inheritdoc/>

@@ -14,6 +14,9 @@ public sealed class VirtioRngDevice(EventLoop loop) : VirtioDevice("virtio-rng",
     internal override bool UsesQueuesOnly => true;
 
     /// <inheritdoc/>
+    internal override HostSide Host => new(null, null, loop.Name);
+
+    /// <inheritdoc/>
     public override void Activate(in ActivationContext context)
     {
         if (context.Queues[0] is not { } setup) return;

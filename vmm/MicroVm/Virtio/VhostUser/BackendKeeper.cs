@@ -82,6 +82,12 @@ internal sealed class BackendKeeper : IDisposable, IMemoryListener
     /// <summary>Virtio features of the backend.</summary>
     internal ulong Features => _session!.Features;
 
+    /// <summary>Name of the thread that keeps it.</summary>
+    internal string ThreadName => _needs.Name;
+
+    /// <summary>Socket at which it listens.</summary>
+    internal string Path => _needs.Socket;
+
     /// <summary>Most queues of the backend.</summary>
     internal ulong MaxQueues => _session!.MaxQueues;
 

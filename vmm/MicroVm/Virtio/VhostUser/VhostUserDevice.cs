@@ -29,6 +29,9 @@ internal abstract class VhostUserDevice : VirtioDevice, IBackendObserver
         Features |= own;
     }
 
+    /// <inheritdoc/>
+    internal override HostSide Host => HostSide.Of(Keeper.Path, "vhost-user", Keeper.ThreadName);
+
     /// <summary>Whether a backend is there now.</summary>
     internal bool HasBackend => Keeper.IsPresent;
 

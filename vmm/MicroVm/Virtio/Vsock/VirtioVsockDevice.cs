@@ -36,9 +36,13 @@ public sealed class VirtioVsockDevice : VirtioDevice
     internal override bool UsesQueuesOnly => _vhost is null;
 
     /// <inheritdoc/>
+    internal override HostSide Host =>
+        _host is { } host ? HostSide.Of(host.Path, null, Name) : new(null, "vhost-vsock", Name);
+
+    /// <inheritdoc/>
     public override void Activate(in ActivationContext context)
     {
-        _loop ??= new EventLoop("virtio-vsock", this);
+        _loop ??= new EventLoop(Name, this);
         if (_vhost is { } vhost)
         {
             vhost.Start(context, Transport, _loop);

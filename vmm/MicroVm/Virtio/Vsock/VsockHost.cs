@@ -13,6 +13,9 @@ internal sealed class VsockHost : IDisposable
 
     private VsockHost(string path, int listener) => (_path, Listener) = (path, listener);
 
+    /// <summary>Where it listens.</summary>
+    internal string Path => _path;
+
     /// <summary>Accepts connections from the host.</summary>
     internal int Listener { get; private set; }
 
