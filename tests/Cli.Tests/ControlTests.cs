@@ -42,6 +42,30 @@ public sealed class ControlTests : IDisposable
         Assert.False(File.Exists(socket));
     }
 
+    [KvmTheory]
+    [InlineData(null, "stopped over the control socket", 125)]
+    [InlineData("TERM", "stopped by SIGTERM", 143)]
+    [InlineData("INT", "stopped by SIGINT", 130)]
+    public void Who_waits_hears_how_the_machine_ended(string? signal, string description, int code)
+    {
+        string socket = Path.Combine(_folder, "s");
+        Process machine = Start("--api-socket", socket);
+        using Process wait = Process.Start(new ProcessStartInfo(Cli.Program, ["ctl", socket, "wait", "--json"])
+        {
+            RedirectStandardOutput = true,
+        })!;
+        // Others are answered meanwhile.
+        Assert.Equal(0, Cli.Run("ctl", socket, "info").Code);
+        Assert.False(wait.HasExited);
+        if (signal is null) Assert.Equal(0, Cli.Run("ctl", socket, "stop").Code);
+        else Assert.Equal(0, Cli.Shell($"kill -{signal} {machine.Id}").Code);
+        Assert.True(machine.WaitForExit(10_000));
+        Assert.True(wait.WaitForExit(10_000));
+        string answer = $$"""{"reason":"stopped","exitCode":{{code}},"description":"{{description}}"}""";
+        Assert.Equal(answer, wait.StandardOutput.ReadToEnd().TrimEnd());
+        Assert.Equal((0, code), (wait.ExitCode, machine.ExitCode));
+    }
+
     [KvmFact]
     public void A_dimm_that_the_guest_does_not_answer_for_stays_and_is_listed()
     {

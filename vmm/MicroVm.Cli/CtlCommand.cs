@@ -62,7 +62,8 @@ internal static class CtlCommand
     {
         string path = ControlPath.Check(ControlPath.Of(machine, machine), machine);
         int fd = HostSocket.Connect(path);
-        return fd < 0 ? throw Unreachable(path, -fd) : Ask(fd, path, request, PatienceMilliseconds);
+        int patience = ControlCommands.Find(request.Command) is { TakesItsTime: true } ? Timeout.Infinite : PatienceMilliseconds;
+        return fd < 0 ? throw Unreachable(path, -fd) : Ask(fd, path, request, patience);
     }
 
     /// <summary>Asks over a connection, which is closed.</summary>
@@ -111,7 +112,7 @@ internal static class CtlCommand
             int read = HostIo.Read(fd, part);
             if (read == -Libc.EAGAIN)
             {
-                if (!HostIo.Wait(fd, Libc.EPOLLIN, patience))
+                if (!HostIo.Wait(fd, Libc.EPOLLIN, patience) && patience != Timeout.Infinite)
                     throw MicroVmException.Host($"no answer in {patience / 1000} seconds", path,
                     "See whether that process still runs");
                 continue;

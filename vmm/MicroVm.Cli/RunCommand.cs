@@ -57,10 +57,10 @@ internal static class RunCommand
         control?.Dispose();
         // The last lines of a trace come before the line about the end.
         signals.Dispose();
-        signals.LimitDisposal(ExitCode(result, signals));
+        signals.LimitDisposal(result.ExitCode);
         machine.Dispose();
         SignalWatch.Disarm();
-        return Report(result, signals);
+        return Report(result);
     }
 
     private static ControlServer? Listen(Machine machine, RunSettings settings)
@@ -75,10 +75,7 @@ internal static class RunCommand
         else Output.Error("microvm: Ctrl-A x ends the machine, Ctrl-A Ctrl-A sends Ctrl-A, Ctrl-A h prints this\n");
     }
 
-    private static int ExitCode(MachineResult result, StopSignals signals) =>
-        result.Reason == EndReason.Stopped && signals.ExitCode != 0 ? signals.ExitCode : result.ExitCode;
-
-    private static int Report(MachineResult result, StopSignals signals)
+    private static int Report(MachineResult result)
     {
         if (result.LostOutput != 0)
         {
@@ -89,9 +86,6 @@ internal static class RunCommand
         {
             case EndReason.GuestExit or EndReason.PowerOff or EndReason.Reset:
                 return result.ExitCode;
-            case EndReason.Stopped when signals.ExitCode != 0:
-                Output.ErrorLine($"microvm: stopped by {signals.By}");
-                return signals.ExitCode;
             case EndReason.Stopped:
                 Output.ErrorLine($"microvm: {result.Description}");
                 return result.ExitCode;

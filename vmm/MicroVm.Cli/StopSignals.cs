@@ -13,7 +13,6 @@ internal sealed class StopSignals : IDisposable
 
     private readonly Machine _machine;
     private readonly SignalWatch _watch;
-    private string? _by;
     private int _code;
 
     /// <summary>Begins to watch.</summary>
@@ -39,9 +38,6 @@ internal sealed class StopSignals : IDisposable
     /// <summary>Exit code that says by what the machine was stopped; 0 if by nothing here.</summary>
     internal int ExitCode => Volatile.Read(ref _code);
 
-    /// <summary>What stopped it: <c>SIGTERM</c>.</summary>
-    internal string? By => _by;
-
     /// <summary>The monitor's own key for the end: counts as an interrupt from the keyboard. From any thread.</summary>
     internal void StopByKey() => Stop("Ctrl-A x", SignalWatch.SigInt);
 
@@ -66,9 +62,8 @@ internal sealed class StopSignals : IDisposable
     private void Stop(string by, int signal)
     {
         if (Interlocked.CompareExchange(ref _code, ExitCodes.Signal + signal, 0) != 0) return;
-        _by = by;
         Terminal.Restore();
-        _machine.Stop($"stopped by {by}");
+        _machine.Stop($"stopped by {by}", ExitCodes.Signal + signal);
     }
 
     private static string Name(int signal) => signal switch

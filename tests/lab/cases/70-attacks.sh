@@ -71,7 +71,7 @@ put_script <<"END"
 END
 cp /streams /tmp/streams; (cd /tmp; echo streams | cpio -o -H newc 2>/dev/null >>initrd)
 /streams listen /tmp/v_5000 & host=$!
-prlimit --nofile=400:400 microvm run $files --name m --memory 256M --vsock cid=7,socket=/tmp/v --cmdline "console=ttyS0 quiet microvm.exec=sh /script" >/tmp/console 2>/tmp/errors & vmm=$!
+(ulimit -n 400; exec microvm run $files --name m --memory 256M --vsock cid=7,socket=/tmp/v --cmdline "console=ttyS0 quiet microvm.exec=sh /script" >/tmp/console 2>/tmp/errors) & vmm=$!
 wait_for @streams
 grep ^@streams /tmp/console
 for command in info list explain stop; do ask vsock_$command $command; done

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using MicroVm.Cli.Arguments;
 using MicroVm.Diagnostics;
 
@@ -18,6 +19,9 @@ internal sealed record ControlCommand(string Name, string Form, string Help, Fun
 
     /// <summary>It waits for the guest, and other commands are answered meanwhile.</summary>
     internal bool Waits { get; init; }
+
+    /// <summary>Its answer may come at any time, or never.</summary>
+    internal bool TakesItsTime { get; init; }
 
     /// <summary>It ends the machine, and waits for nothing.</summary>
     internal bool Ends { get; init; }
@@ -42,6 +46,8 @@ internal static class ControlCommands
         new("memory", "", "How much memory the guest has, from where.", static (m, _) => MemoryCommands.Memory(m)),
         new("balloon", "", "The balloon: its target, its size, and the guest's own figures of its memory.", static (m, _) => MemoryCommands.Balloon(m)),
         new("power-button", "", "Press the power button: the guest shuts down, if it listens.", static (m, _) => Done(m.PressPowerButton)),
+        new("wait", "", "Wait until the machine ends; prints how, and its exit code.",
+            static (m, _) => Ending(m.Parts.End.Wait())) { Waits = true, TakesItsTime = true },
         new("stop", "", "End the machine, as if its power were cut.", static (m, _) => Done(() => m.Stop("stopped over the control socket"))) { Ends = true },
     ];
 
@@ -64,6 +70,14 @@ internal static class ControlCommands
 
     // A client's words come back in a message of bounded length.
     private static string Shown(string? word) => word is { Length: > 64 } ? word[..64] + "..." : string.IsNullOrEmpty(word) ? "''" : word;
+
+    /// <summary>A reason as programs read it: <c>emergency-restart</c>.</summary>
+    internal static string NameOf(EndReason reason) => JsonNamingPolicy.KebabCaseLower.ConvertName($"{reason}");
+
+    private static JsonMap Ending(MachineResult end) => new()
+    {
+        ["reason"] = NameOf(end.Reason), ["exitCode"] = end.ExitCode, ["description"] = end.Description,
+    };
 
     private static JsonMap Info(Machine machine) => new()
     {

@@ -10,7 +10,7 @@ using MicroVm.Virtio.Pci;
 
 namespace MicroVm;
 
-/// <summary>One virtual machine: made by <see cref="Create"/>, run once, ended by its guest or by <see cref="Stop"/>. Several may live in one process.</summary>
+/// <summary>One virtual machine: made by <see cref="Create"/>, run once, ended by its guest or by <see cref="Stop(string)"/>. Several may live in one process.</summary>
 /// <example><code>
 /// await using Machine machine = Machine.Create(new MachineOptions { Kernel = "vmlinuz", Initrd = "initrd", Serial = ConsoleEndpoint.StandardIo });
 /// MachineResult end = await machine.RunAsync();
@@ -104,10 +104,13 @@ public sealed partial class Machine : IDisposable, IAsyncDisposable
 
     /// <summary>Ends the guest at once, as if its power were cut; from any thread, more than once, before or after the start.</summary>
     /// <param name="why">For the result's description.</param>
-    public void Stop(string why)
+    public void Stop(string why) => Stop(why, MachineResult.StoppedCode);
+
+    /// <summary>The same with an exit code that says by what.</summary>
+    internal void Stop(string why, int code)
     {
         _ = Interlocked.CompareExchange(ref _stopped, Environment.TickCount64, 0);
-        _parts.End.Set(new MachineResult(EndReason.Stopped, MachineResult.StoppedCode, why, null));
+        _parts.End.Set(new MachineResult(EndReason.Stopped, code, why, null));
     }
 
     /// <summary>Presses the power button: a guest with an ACPI button driver shuts itself down.</summary>

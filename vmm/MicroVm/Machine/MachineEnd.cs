@@ -8,6 +8,7 @@ internal sealed class MachineEnd : IPowerSink, IThreadOwner
 {
     private readonly Lock _lock = new();
     private MachineResult? _result;
+    private readonly ManualResetEventSlim _over = new();
     private Action? _onEnd;
     private volatile bool _requested;
 
@@ -36,6 +37,14 @@ internal sealed class MachineEnd : IPowerSink, IThreadOwner
             action = _onEnd;
         }
         action?.Invoke();
+        _over.Set();
+    }
+
+    /// <summary>Waits until the machine ends; how it did. Not on a thread that it waits for.</summary>
+    internal MachineResult Wait()
+    {
+        _over.Wait();
+        return Outcome;
     }
 
     /// <summary>Ends the machine by name: a bug here must not leave a guest that hangs, nor end other machines.</summary>

@@ -66,7 +66,7 @@ public sealed record MachineOptions
     public IReadOnlyList<ConsolePortOptions> Ports { get; init; } = [];
 
     /// <summary>How long the end of the machine waits for a reader of its output that takes nothing; one that takes
-    /// some is waited for until it has all. <see cref="Machine.Stop"/> makes it 2 seconds.</summary>
+    /// some is waited for until it has all. <see cref="Machine.Stop(string)"/> makes it 2 seconds.</summary>
     public TimeSpan OutputPatience { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>Gets a line for each guest access of the chosen kinds; null to trace nothing.</summary>
