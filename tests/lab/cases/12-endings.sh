@@ -31,6 +31,11 @@ echo "@quietlines $(wc -c </tmp/quiet)"
 end user "panic=5 microvm.exec=cat /proc/cmdline"
 grep -a "^panic=-1 console" /tmp/user | sed "s/^/cmdline: /"
 
+# Guests of the guest's own, by wish only.
+for nested in "" --nested; do
+    end nested$nested "microvm.exec=grep -qwE 'svm|vmx' /proc/cpuinfo && exit 3; exit 4" $nested
+done
+
 run --memory 256M --serial none --console stdio --cmdline "console=hvc0 quiet microvm.exec=echo @hvc \$(cat /sys/class/tty/console/active)"
 echo "@hvccode $?"
 
@@ -69,6 +74,8 @@ expect_line "one before it is loaded is called a restart without a shutdown" '^e
 expect_line "a triple fault of a kernel that runs is a crash" '^triple: .*triple fault'
 expect_value "a kernel prints nothing at quiet" quietlines 0
 expect_line "what the user says of a panic comes last and wins" '^cmdline: panic=-1 console=ttyS0 quiet panic=5'
+expect_value "a guest has no virtualization" nested 4
+expect_value "unless it is asked for" nested--nested 3
 expect_value "hvc0 is a console" hvc '.*hvc0'
 expect_value "hvc0: the guest's exit code 0 is microvm's" hvccode 0
 expect_line "--trace mmio names device and register" '^trace: .*virtio-mmio.*QueueNum'

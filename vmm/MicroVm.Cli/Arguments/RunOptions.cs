@@ -21,6 +21,9 @@ internal static class RunOptions
         new("max-cpus", "N",
             "vCPUs that there may be: 'microvm ctl NAME resize --cpus' changes their\nnumber while the guest runs.",
             static (s, v) => s.PossibleCpus = Cpus(v)) { Default = "as many as --cpus, which then stay" },
+        new("nested", null,
+            "The guest may have guests of its own, where the host's KVM allows it.", static (s, v) =>
+            s.Nested = Switch(v)) { Default = "off" },
         new("memory", "SIZE", "Guest memory: 512M, 1.5G. Units are powers of 1024.", static (s, v) =>
             s.MemoryBytes = SizeText.Parse(v)) { Default = "256M" },
         new("max-memory", "SIZE", "Memory that there may be with DIMMs, up to 8: 'microvm ctl NAME add\n--memory SIZE' plugs one in while the guest runs.", static (s, v) => s.PossibleMemoryBytes = SizeText.Parse(v)) { Default = "no DIMMs" },

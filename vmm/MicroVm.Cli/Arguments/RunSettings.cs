@@ -21,6 +21,7 @@ internal sealed class RunSettings
     internal bool DevicesFromFile { get; set; }
     internal bool UnsafeInterrupts { get; set; }
     internal bool Iommu { get; set; }
+    internal bool Nested { get; set; }
     internal ConsoleEndpoint? Serial { get; set; }
     internal ConsoleEndpoint? Console { get; set; }
     internal List<ConsolePortOptions> Ports { get; } = [];
@@ -94,7 +95,7 @@ internal sealed class RunSettings
             PciRootPorts = PciRootPorts,
             Devices = Devices,
             UnsafeInterrupts = UnsafeInterrupts,
-            Iommu = Iommu,
+            Iommu = Iommu, Nested = Nested,
             Serial = SerialOrDefault,
             Console = Console ?? ConsoleEndpoint.None,
             Ports = Ports,

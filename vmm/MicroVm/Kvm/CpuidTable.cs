@@ -9,6 +9,7 @@ internal ref struct CpuidTable
     internal const int MaxEntries = 128;
 
     private const uint Features = 1, Caches = 4, Topology = 0xb, TopologyV2 = 0x1f, AmdCores = 0x8000_0008, AmdCaches = 0x8000_001d, AmdTopology = 0x8000_001e;
+    private const uint ExtendedFeatures = 0x8000_0001, SvmFeatures = 0x8000_000a, Vmx = 1u << 5, Svm = 1u << 2;
     private const uint X2Apic = 1u << 21, TscDeadline = 1u << 24, Hypervisor = 1u << 31, HyperThreading = 1u << 28;
 
     private readonly Span<KvmAbi.CpuidEntry> _entries;
@@ -20,12 +21,28 @@ internal ref struct CpuidTable
     /// <param name="count">Leaves that KVM supports.</param>
     /// <param name="cpus">vCPUs of the machine.</param>
     /// <param name="tscDeadline">KVM has the TSC-deadline timer, which it does not list among the leaves.</param>
-    internal CpuidTable(Span<KvmAbi.CpuidEntry> entries, int count, int cpus, bool tscDeadline)
+    /// <param name="nested">The guest may have guests of its own.</param>
+    internal CpuidTable(Span<KvmAbi.CpuidEntry> entries, int count, int cpus, bool tscDeadline, bool nested)
     {
         _cpus = cpus;
         _coreBits = cpus <= 1 ? 0 : BitOperations.Log2((uint)cpus - 1) + 1;
         _tscDeadline = tscDeadline;
         _entries = entries[..ReplaceTopology(entries, count)];
+        if (!nested) HideVirtualization(_entries);
+    }
+
+    // VMX and SVM of a guest are the largest part of KVM that a guest reaches, and few guests want them.
+    private static void HideVirtualization(Span<KvmAbi.CpuidEntry> entries)
+    {
+        foreach (ref KvmAbi.CpuidEntry e in entries)
+        {
+            switch (e.Function)
+            {
+                case Features: e.Ecx &= ~Vmx; break;
+                case ExtendedFeatures: e.Ecx &= ~Svm; break;
+                case SvmFeatures: e.Eax = e.Ebx = e.Ecx = e.Edx = 0; break;
+            }
+        }
     }
 
     /// <summary>A copy for vCPUs that come later, or an empty one where none can.</summary>
@@ -99,6 +116,7 @@ internal sealed class CpuidLeaves(KvmAbi.CpuidEntry[] entries, int cpus, bool ts
     {
         Span<KvmAbi.CpuidEntry> room = new KvmAbi.CpuidEntry[CpuidTable.MaxEntries];
         entries.CopyTo(room);
-        return new CpuidTable(room, entries.Length, cpus, tscDeadline);
+        // What was hidden is hidden in the copy.
+        return new CpuidTable(room, entries.Length, cpus, tscDeadline, nested: true);
     }
 }

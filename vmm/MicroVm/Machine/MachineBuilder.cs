@@ -133,7 +133,7 @@ internal sealed class MachineBuilder
         int pins = PinCount(devices.Length);
         int? pciLine = pci is null ? null : pins++;
         vm.SplitIrqchip((uint)pins);
-        CpuidTable table = new(cpuid, cpuidCount, _options.PossibleCpus ?? _options.Cpus, tscDeadline);
+        CpuidTable table = new(cpuid, cpuidCount, _options.PossibleCpus ?? _options.Cpus, tscDeadline, _options.Nested);
         KvmVcpu[] kvmVcpus = MakeVcpus(vm, table);
         Timeline.Mark("kvm");
 
