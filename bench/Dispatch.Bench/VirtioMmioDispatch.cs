@@ -39,7 +39,8 @@ public class VirtioMmioDispatch
     /// <summary>A transport with an entropy device, made without KVM.</summary>
     internal sealed class Parts
     {
-        internal VirtioMmio Transport { get; } = new(0, new VirtioRngDevice(new EventLoop("bench", ThreadOwner.Process)), GuestMemory.Allocate(2 << 20, 1ul << 31, 1ul << 32),
+        internal VirtioMmio Transport { get; } = new(0, new VirtioRngDevice(new EventLoop("bench",
+            ThreadOwner.Process)), GuestMemory.Allocate(2 << 20, 1ul << 31, 1ul << 32),
             new InterruptLine(5), new EventFd(), new GuestErrors(null), new ResidentPage(4096));
     }
 }

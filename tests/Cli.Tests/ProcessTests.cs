@@ -110,6 +110,7 @@ public class ProcessTests
 
     [Theory]
     [InlineData("console=ttyS0 noapic quiet", "'noapic' on its command line")]
+    [InlineData("no-kvmclock console=ttyS0", "'no-kvmclock' on its command line")]
     [InlineData("acpi=off", "'acpi=off' on its command line")]
     [InlineData("console=ttyS0 noapicx -- noapic", null)]
     public void A_command_line_that_silences_the_console_is_warned_of(string line, string? expected)

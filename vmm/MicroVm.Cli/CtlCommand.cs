@@ -62,7 +62,8 @@ internal static class CtlCommand
     {
         string path = ControlPath.Check(ControlPath.Of(machine, machine), machine);
         int fd = HostSocket.Connect(path);
-        int patience = ControlCommands.Find(request.Command) is { TakesItsTime: true } ? Timeout.Infinite : PatienceMilliseconds;
+        int patience = ControlCommands.Find(request.Command) is { TakesItsTime: true } ? Timeout.Infinite
+            : PatienceMilliseconds;
         return fd < 0 ? throw Unreachable(path, -fd) : Ask(fd, path, request, patience);
     }
 

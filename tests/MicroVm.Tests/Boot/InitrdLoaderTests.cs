@@ -69,7 +69,8 @@ public sealed class InitrdLoaderTests(BootFixture fixture) : IClassFixture<BootF
         Assert.Contains("is empty", Assert.Throws<MicroVmException>(() => BootFile.OpenInitrd(fixture.Write([], "empty"))).Message, StringComparison.Ordinal);
     }
 
-    private static LoadedKernel Kernel => new(BootMode.Pvh32, 0x100000, 0x100000, KernelEnd, null, KernelOrigin.Copied, IsLinux: true);
+    private static LoadedKernel Kernel =>
+        new(BootMode.Pvh32, 0x100000, 0x100000, KernelEnd, null, KernelOrigin.Copied, IsLinux: true);
 
     private MicroVmException Refused(GuestMemory memory, long size, ulong highest)
     {

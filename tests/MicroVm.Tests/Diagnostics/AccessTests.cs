@@ -48,7 +48,8 @@ public class AccessTests
     public void Prints_what_was_asked_for_and_follows_the_bit_that_chooses_between_registers()
     {
         StringWriter output = new();
-        using (AccessPrinter printer = new(new TraceOptions(["uart16550", "ioapic"], output), _ports, new AccessFormatter(_ports, _mmio), ThreadOwner.Process))
+        using (AccessPrinter printer = new(new TraceOptions(["uart16550", "ioapic"], output), _ports,
+            new AccessFormatter(_ports, _mmio), ThreadOwner.Process))
         {
             Send(printer, _uart, 3, 0x80);
             Send(printer, _uart, 0, 0x01);
@@ -68,7 +69,8 @@ public class AccessTests
     public void A_stalled_reader_loses_lines_and_costs_the_guest_nothing()
     {
         using StalledWriter output = new();
-        AccessPrinter printer = new(new TraceOptions(["all"], output), _ports, new AccessFormatter(_ports, _mmio), ThreadOwner.Process);
+        AccessPrinter printer = new(new TraceOptions(["all"], output), _ports, new AccessFormatter(_ports, _mmio),
+            ThreadOwner.Process);
         Assert.Equal(0, Allocations.Least(() =>
         {
             for (int i = 0; i < 100_000; i++) Send(printer, _uart, 0, 0x41);
@@ -81,7 +83,8 @@ public class AccessTests
     [Fact]
     public void An_unknown_category_is_the_caller_s_mistake()
     {
-        MicroVmException e = Assert.Throws<MicroVmException>(() => new AccessPrinter(new TraceOptions(["usb"], TextWriter.Null), _ports, new AccessFormatter(_ports, _mmio), ThreadOwner.Process));
+        MicroVmException e = Assert.Throws<MicroVmException>(() => new AccessPrinter(new TraceOptions(["usb"],
+            TextWriter.Null), _ports, new AccessFormatter(_ports, _mmio), ThreadOwner.Process));
         Assert.Equal(FailureKind.Usage, e.Kind);
         Assert.Contains("uart16550", e.Remedy, StringComparison.Ordinal);
     }

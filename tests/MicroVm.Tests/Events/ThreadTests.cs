@@ -87,7 +87,8 @@ public sealed class ThreadTests : IThreadOwner
             }
         }
         // Machine.RunAsync has its caller's task to throw to.
-        Assert.Equal(["HostThread.cs", "Machine.cs"], found.Select(static f => f.Split(':')[0]).Order(StringComparer.Ordinal));
+        Assert.Equal(["HostThread.cs", "Machine.cs"],
+            found.Select(static f => f.Split(':')[0]).Order(StringComparer.Ordinal));
     }
 
     // Outside a machine a failure ends the process; nothing of the monitor may be left to that.

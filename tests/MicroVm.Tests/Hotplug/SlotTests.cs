@@ -28,7 +28,8 @@ public sealed class SlotTests : IDisposable
     {
         _all = new HotplugUnits(_guest.Mmio, _guest.Errors);
         VfioAssignment vfio = new(_loop, _guest.Vm, _guest.Memory, _guest.Router, _guest.Errors, false, static _ => { }, static _ => { });
-        VirtioFactory factory = new(new Lazy<EventLoop>(_loop), new OutputPump(-1, "none"), new HostNotes(null), cpus: 2, ThreadOwner.Process);
+        VirtioFactory factory = new(new Lazy<EventLoop>(_loop), new OutputPump(-1, "none"), new HostNotes(null),
+            cpus: 2, ThreadOwner.Process);
         _slots = new PciSlots(_all, _guest.Host, factory, vfio, _guest.Memory, _guest.Router);
         _answers = new Thread(Answer) { IsBackground = true };
         _answers.Start();

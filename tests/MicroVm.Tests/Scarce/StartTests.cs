@@ -48,7 +48,7 @@ public sealed class StartTests
             {
                 bool ready;
                 using (Scarcity.OfDescriptors(left)) ready = starting.Start();
-                Assert.True(ready || starting.Driver.Errors.Host!.Count > 0, $"{left} left: nobody is told");
+                Assert.True(ready || starting.Driver.Errors.Host!.Count > 0, $"{left} left: no one is told");
                 if (ready) worked++;
                 else refused++;
                 starting.Driver.Reset();

@@ -68,7 +68,8 @@ public sealed class NetControlTests
     public void Steps_allocate_nothing()
     {
         (int device, int host) = NetGuest.Pair();
-        using GuestDriver driver = new(new EchoDevice(new MicroVm.Events.EventLoop("idle", MicroVm.Events.ThreadOwner.Process), 256));
+        using GuestDriver driver = new(new EchoDevice(new MicroVm.Events.EventLoop("idle",
+            MicroVm.Events.ThreadOwner.Process), 256));
         driver.Start(256);
         using HostTap tap = HostTap.FromDescriptors([device])[0];
         GuestQueue ring = driver.Queues[0];

@@ -48,7 +48,8 @@ internal static class ControlCommands
         new("power-button", "", "Press the power button: the guest shuts down, if it listens.", static (m, _) => Done(m.PressPowerButton)),
         new("wait", "", "Wait until the machine ends; prints how, and its exit code.",
             static (m, _) => Ending(m.Parts.End.Wait())) { Waits = true, TakesItsTime = true },
-        new("stop", "", "End the machine, as if its power were cut.", static (m, _) => Done(() => m.Stop("stopped over the control socket"))) { Ends = true },
+        new("stop", "", "End the machine, as if its power were cut.", static (m, _) =>
+            Done(() => m.Stop("stopped over the control socket"))) { Ends = true },
     ];
 
     /// <summary>The command of that name, or null.</summary>

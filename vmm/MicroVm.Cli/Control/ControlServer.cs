@@ -4,14 +4,16 @@ using MicroVm.Kvm;
 
 namespace MicroVm.Cli.Control;
 
-/// <summary>The control socket of a machine: takes connections, and does one request at a time, but for the end, which comes at once. Its threads are none of the guest's, and whatever a client does, the guest runs on.</summary>
+/// <summary>The control socket of a machine: takes connections, and does one request at a time, but for the end, which
+/// comes at once. Its threads are none of the guest's, and whatever a client does, the guest runs on.</summary>
 internal sealed class ControlServer : IDisposable
 {
-    private const int OwnersOnly = 0x180 /* 0600 */, MaxConnections = 16, MaxShown = 1000, StackBytes = 256 << 10, PatienceMilliseconds = 2000, TurnMilliseconds = 1000;
+    private const int OwnersOnly = 0x180 /* 0600 */, MaxConnections = 16, MaxShown = 1000, StackBytes = 256 << 10,
+        PatienceMilliseconds = 2000, TurnMilliseconds = 1000;
 
     private readonly Machine _machine;
     private readonly string _path;
-    private readonly int _listener;
+    private readonly HostListener _listener;
     private readonly EventFd _stop = new();
     private readonly Lock _gate = new();
     private readonly Thread _thread;
@@ -25,12 +27,13 @@ internal sealed class ControlServer : IDisposable
     internal ControlServer(Machine machine, string path)
     {
         (_machine, _path) = (machine, path);
-        _listener = HostSocket.Listen(path, OwnersOnly);
-        if (_listener < 0)
+        _listener = HostListener.TryListen(path, out int error, OwnersOnly)!;
+        if (_listener is null)
         {
             _stop.Dispose();
-            throw MicroVmException.Refused(FailureKind.Host, "cannot make the control socket", path, -_listener,
-                -_listener == Libc.EADDRINUSE ? "Another machine listens there, or it is no socket of yours: give another path or remove it" : "Check the folder and its permissions");
+            throw MicroVmException.Refused(FailureKind.Host, "cannot make the control socket", path, error, error == Libc.EADDRINUSE
+                ? "Another machine listens there, or it is not a socket of yours: use another path, or remove it"
+                : "Check the folder and its permissions");
         }
         try
         {
@@ -59,8 +62,7 @@ internal sealed class ControlServer : IDisposable
 
     private void Close()
     {
-        HostSocket.Close(_listener);
-        HostSocket.Remove(_path);
+        _listener.Dispose();
         _stop.Dispose();
     }
 
@@ -68,9 +70,9 @@ internal sealed class ControlServer : IDisposable
     {
         while (true)
         {
-            HostIo.WaitEither(_listener, Libc.EPOLLIN, _stop.Fd, Libc.EPOLLIN, out bool called, out bool stopped);
+            HostIo.WaitEither(_listener.Fd, Libc.EPOLLIN, _stop.Fd, Libc.EPOLLIN, out bool called, out bool stopped);
             if (stopped) return;
-            int fd = called ? HostSocket.Accept(_listener) : -Libc.EAGAIN;
+            int fd = called ? HostSocket.Accept(_listener.Fd) : -Libc.EAGAIN;
             // No descriptors left: the listener stays ready, and would be asked for ever.
             if (fd is -Libc.EMFILE or -Libc.ENFILE) Thread.Sleep(100);
             if (fd >= 0) Begin(fd);
@@ -148,7 +150,8 @@ internal sealed class ControlServer : IDisposable
 
     private object? Do(ControlCommand command, ControlRequest request)
     {
-        if (!_gate.TryEnter(TurnMilliseconds)) throw MicroVmException.Host("the machine is busy with another command", command.Name, "Try again; 'microvm ctl NAME stop' ends it all the same");
+        if (!_gate.TryEnter(TurnMilliseconds)) throw MicroVmException.Host("the machine is busy with another command",
+            command.Name, "Try again; 'microvm ctl NAME stop' ends it all the same");
         try
         {
             if (_closed) throw MicroVmException.Host("the machine has ended", _path, "Start another");

@@ -3,8 +3,8 @@ using MicroVm.Diagnostics.Explain;
 
 namespace MicroVm.Cli.Explain;
 
-/// <summary>The whole machine in one drawing, a lane for each thing of it: what the guest finds of it on the left, what it
-/// is on the host on the right. What is connected comes first, in the order of guest addresses; then what waits to
+/// <summary>The whole machine in one drawing, a lane for each thing of it: what the guest finds of it on the left, what
+/// it is on the host on the right. What is connected comes first, in the order of guest addresses; then what waits to
 /// be.</summary>
 internal sealed class Drawing
 {
@@ -156,7 +156,8 @@ internal sealed class Drawing
 
     private static readonly (string Block, string Key)[] s_platform =
         [("Uart16550", "uart16550"), ("AcpiGed", "acpi-ged"), ("IoApic", "ioapic"), ("ExitPort", "exit port"),
-        ("PvPanic", "pvpanic"), ("AcpiSleep", "power and reset")];
+        ("PvPanic", "pvpanic"), ("AcpiSleep", "power and reset"), ("KeyboardReset", "keyboard controller"),
+        ("PciMechanism1", "PCI, empty")];
 
     private IEnumerable<(string Place, string Kind)> Places()
     {

@@ -32,7 +32,8 @@ internal static class BootLoader
         if (memory.Size < BootLayout.MinMemory) throw MemoryMap.TooSmall(memory);
         kernel = KernelLoader.Load(memory, file, source.UseCache ? KernelCache.OpenDefault : null);
         int limit = CommandLineLimit(kernel);
-        CommandLine.Write(memory, kernel.IsLinux ? CommandLine.ForLinux(source.CommandLine, limit) : source.CommandLine, limit);
+        CommandLine.Write(memory, kernel.IsLinux ? CommandLine.ForLinux(source.CommandLine, limit)
+            : source.CommandLine, limit);
         LoadedInitrd initrd = default;
         if (source.Initrd is not null)
         {

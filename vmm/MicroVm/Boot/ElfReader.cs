@@ -39,7 +39,8 @@ internal static class ElfReader
                 "Use a bzImage or vmlinux; User-mode Linux is a program too, and starts without microvm");
         }
         if (pvh is null && !wide) throw bytes.Bad("EI_CLASS", "is 32-bit and there is no PVH note (type 18, \"Xen\") with an entry", "Give a kernel with CONFIG_PVH, or a 64-bit one");
-        return new KernelImage(pvh is null ? BootMode.Linux64 : BootMode.Pvh32, pvh ?? header.Entry, Segments(loads[..count])) { IsLinux = marks.HasFlag(KernelMarks.Linux) };
+        return new KernelImage(pvh is null ? BootMode.Linux64 : BootMode.Pvh32, pvh ?? header.Entry,
+            Segments(loads[..count])) { IsLinux = marks.HasFlag(KernelMarks.Linux) };
     }
 
     private static Elf64Header ReadHeader(ImageBytes bytes, out bool wide)

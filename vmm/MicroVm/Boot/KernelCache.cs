@@ -136,7 +136,8 @@ internal sealed class KernelCache : IDisposable
             trimmed[i] = s;
             if (s.FileSize != 0) end = Math.Max(end, s.Address - start + s.FileSize);
         }
-        byte[] page = KernelSealPage.Write(source, new KernelImage(image.Mode, image.Entry, trimmed) { IsLinux = image.IsLinux }, start);
+        byte[] page = KernelSealPage.Write(source,
+            new KernelImage(image.Mode, image.Entry, trimmed) { IsLinux = image.IsLinux }, start);
         ulong last = (end + GuestMemory.PageSize - 1) & ~(GuestMemory.PageSize - 1);
         return file.Write(page, last) == page.Length;
     }

@@ -25,7 +25,8 @@ internal enum KernelOrigin
 /// <param name="Header">Its setup header in an otherwise empty zero page; null if the file has none.</param>
 /// <param name="Origin">Where the bytes came from.</param>
 /// <param name="IsLinux">It is Linux: it has a setup header, or notes of Linux's.</param>
-internal readonly record struct LoadedKernel(BootMode Mode, ulong Entry, ulong Start, ulong End, BootParams? Header, KernelOrigin Origin, bool IsLinux);
+internal readonly record struct LoadedKernel(BootMode Mode, ulong Entry, ulong Start, ulong End, BootParams? Header,
+    KernelOrigin Origin, bool IsLinux);
 
 /// <summary>Puts a kernel into guest memory: a bzImage of any compression or none, or an ELF with or without a PVH
 /// note.</summary>

@@ -40,7 +40,8 @@ internal static class KernelNotes
             if (nameEnd > (ulong)notes.Length) throw bytes.Bad("n_namesz", $"{note.NameSize} leads outside of its PT_NOTE");
             if (end > (ulong)notes.Length) throw bytes.Bad("n_descsz", $"{note.DescSize} leads outside of its PT_NOTE");
             // Build salt, LTO: every Linux since 4.20 has one of them.
-            if (note.NameSize == "Linux\0"u8.Length && notes[header..].StartsWith("Linux\0"u8)) marks |= KernelMarks.Linux;
+            if (note.NameSize == "Linux\0"u8.Length
+                && notes[header..].StartsWith("Linux\0"u8)) marks |= KernelMarks.Linux;
             if (note.DescSize == ElfConst.AbiNoteSize
                 && Is(note, notes[header..], ElfConst.AbiNoteType, ElfConst.AbiNoteName)) marks |= KernelMarks.Program;
             if (entry is null && Is(note, notes[header..], PvhConst.NoteType, PvhConst.NoteName))

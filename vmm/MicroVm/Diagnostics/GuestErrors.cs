@@ -20,7 +20,8 @@ public sealed class GuestErrors(OutputPump? log, Func<long>? clock = null)
     private int _lines;
     private long _count, _suppressed, _unreported;
 
-    /// <summary>Takes what is not the guest's doing: the host refused something that the guest had a right to.</summary>
+    /// <summary>Takes what is not the guest's doing: the host refused something that the guest had a right
+    /// to.</summary>
     internal HostNotes? Host { get; init; }
 
     /// <summary>Errors so far.</summary>

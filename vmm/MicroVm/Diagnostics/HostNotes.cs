@@ -33,6 +33,7 @@ internal sealed class HostNotes(OutputPump? log, Func<long>? clock = null)
             _lines++;
             (held, _unreported) = (_unreported, 0);
         }
-        log?.Write(Encoding.UTF8.GetBytes(held == 0 ? $"microvm: note: {what}\n" : $"microvm: note: {what} ({held} notes before it were left out)\n"));
+        log?.Write(Encoding.UTF8.GetBytes(held == 0 ? $"microvm: note: {what}\n"
+            : $"microvm: note: {what} ({held} notes before it were left out)\n"));
     }
 }

@@ -1,6 +1,7 @@
 namespace MicroVm.Events;
 
-/// <summary>The one way to a thread: vCPUs', devices', helpers'. Each has an owner, which hears of its failure.</summary>
+/// <summary>The one way to a thread: vCPUs', devices', helpers'. Each has an owner, which hears of its
+/// failure.</summary>
 internal static class HostThread
 {
     private const int StackSize = 256 << 10;

@@ -19,7 +19,8 @@ internal interface IInputSource
 /// <summary>Input from a file descriptor of the host on its way to a device: a thread that reads only what the device has room for.</summary>
 /// <remarks>Works with terminals, pipes, sockets, files and <c>/dev/null</c>, blocking or not, and changes no flag of the descriptor.
 /// The end of the input ends the pump, not the machine; <c>ended</c> then hears of it, on the pump's thread.</remarks>
-internal sealed class InputPump(int fd, IInputSink sink, string name, IThreadOwner owner, Action? ended = null) : IInputSource, IDisposable
+internal sealed class InputPump(int fd, IInputSink sink, string name, IThreadOwner owner, Action? ended = null)
+    : IInputSource, IDisposable
 {
     private const int ChunkSize = 256;
 

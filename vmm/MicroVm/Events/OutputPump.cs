@@ -17,7 +17,8 @@ public sealed class OutputPump : BufferedOutput
     /// <param name="name">Name of the thread.</param>
     /// <param name="capacity">Bytes of the ring, a power of two.</param>
     /// <param name="owner">Hears if the thread fails; null for a pump outside a machine.</param>
-    public OutputPump(int fd, string name, int capacity = DefaultCapacity, IThreadOwner? owner = null) : base(name, capacity, owner)
+    public OutputPump(int fd, string name, int capacity = DefaultCapacity, IThreadOwner? owner = null)
+        : base(name, capacity, owner)
     {
         _fd = fd;
         if (fd < 0) Abandon();

@@ -2,7 +2,8 @@ using System.Runtime.InteropServices;
 
 namespace MicroVm.Kvm;
 
-/// <summary>File descriptors of this process: how many it may have, and the last of them, which are not the guest's.</summary>
+/// <summary>File descriptors of this process: how many it may have, and the last of them, which are not the
+/// guest's.</summary>
 /// <remarks>The kernel gives the lowest number that is free, so one near the limit says that few are left. What a guest
 /// asks for (a stream, an interrupt) then is refused; the control socket, and what its commands open, still work.</remarks>
 internal static unsafe class HostDescriptors

@@ -4,9 +4,11 @@ namespace MicroVm.Kvm;
 
 /// <summary>Signals to this process that a vCPU should hear of: each brings the vCPU out of the guest, whichever thread of the process it was delivered to.</summary>
 /// <remarks>The runtime's own way (PosixSignalRegistration) costs a start a thread, two descriptors and 150 us or more, as starting a thread waits for it,
-/// and it sets the terminal to what it thinks right. Here the handlers are machine code in a page of their own, as a managed handler could fail
-/// the process: one notes the signal, sets <c>immediate_exit</c> for the next entry and kicks the vCPU's thread for the current one. A signal that ends the machine sets an alarm besides,
-/// for that thread may wait in a device for a host that never answers; the alarm's handler ends the process (<see cref="Arm"/>).</remarks>
+/// and it sets the terminal to what it thinks right. Here the handlers are machine code in a page of their own, as a
+/// managed handler could fail the process: one notes the signal, sets <c>immediate_exit</c> for the next entry and
+/// kicks the vCPU's thread for the current one. A signal that ends the machine sets an alarm besides,
+/// for that thread may wait in a device for a host that never answers; the alarm's handler ends the process (
+/// <see cref="Arm"/>).</remarks>
 internal sealed unsafe class SignalWatch : IDisposable
 {
     /// <summary>Seconds that a machine has for its end.</summary>
@@ -32,7 +34,8 @@ internal sealed unsafe class SignalWatch : IDisposable
         if (_code == Libc.MapFailed) throw KvmVm.Failed("cannot watch for signals", "mmap", "Free some memory");
         // SAFETY: two pages that are never freed, as a handler may be under way on any thread; the first is only executed from here on, the second is data.
         _shared = (Shared*)(_code + PageSize);
-        *_shared = new Shared { ImmediateExit = vcpu.ImmediateExit, Process = Libc.getpid(), Thread = Libc.gettid(), Terminal = -1, MessageLength = Message.Length };
+        *_shared = new Shared { ImmediateExit = vcpu.ImmediateExit, Process = Libc.getpid(), Thread = Libc.gettid(),
+            Terminal = -1, MessageLength = Message.Length };
         Message.CopyTo(new Span<byte>(_shared->Message, Shared.MessageRoom));
         Emit(NoteAt, [.. Note, 0xc3 /* ret */]);
         Emit(NoteAndArmAt, [.. SetCode, .. Note, .. SetAlarm, 0xc3]);
@@ -72,8 +75,8 @@ internal sealed unsafe class SignalWatch : IDisposable
         _ = Libc.sigaction(signal, &action, null);
     }
 
-    /// <summary>The machine is told to end: if it has not in <see cref="DeadlineSeconds"/>, as something of it waits for a host that does not answer, the process
-    /// ends as it is, with a line that says so. From any thread.</summary>
+    /// <summary>The machine is told to end: if it has not in <see cref="DeadlineSeconds"/>, as something of it waits
+    /// for a host that does not answer, the process ends as it is, with a line that says so. From any thread.</summary>
     /// <param name="code">Its exit code then.</param>
     internal void Arm(int code)
     {
@@ -111,7 +114,8 @@ internal sealed unsafe class SignalWatch : IDisposable
         if (Libc.sigaction(signal, &action, null) == 0 && signal != SigAlarm) _replaced.Add((signal, old));
     }
 
-    private static ReadOnlySpan<byte> Message => "microvm: error: the machine did not end in 5 seconds, something of it waits for the host: a disk, a backend. See the host's kernel log; the process was ended.\n"u8;
+    private static ReadOnlySpan<byte> Message =>
+        "microvm: error: the machine did not end in 5 seconds, something of it waits for the host: a disk, a backend. See the host's kernel log; the process was ended.\n"u8;
 
     // An address of data is the offset of its field, as four bytes at the end of an instruction; Emit makes it relative.
     private static ReadOnlySpan<byte> SetCode =>
@@ -176,7 +180,8 @@ internal sealed unsafe class SignalWatch : IDisposable
     [StructLayout(LayoutKind.Explicit)]
     private struct Shared
     {
-        internal const byte ImmediateExitAt = 0, SignalsAt = 8, ProcessAt = 12, ThreadAt = 16, CodeAt = 20, TerminalAt = 24, MessageLengthAt = 28, StateAt = 36, MessageAt = 72;
+        internal const byte ImmediateExitAt = 0, SignalsAt = 8, ProcessAt = 12, ThreadAt = 16, CodeAt = 20,
+            TerminalAt = 24, MessageLengthAt = 28, StateAt = 36, MessageAt = 72;
         // struct termios of the kernel, which is the beginning of the C library's.
         internal const int StateLength = 36, MessageRoom = 256;
 

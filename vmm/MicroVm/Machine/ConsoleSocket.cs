@@ -9,9 +9,9 @@ internal sealed class ConsoleSocket : IOutputSink, IInputSource, IDisposable
 {
     private const int OwnersOnly = 0x180 /* 0600 */, StackBytes = 128 << 10, LastWordsMilliseconds = 200;
 
-    private readonly string _path, _name;
+    private readonly string _name;
     private readonly IThreadOwner _owner;
-    private readonly int _listener;
+    private readonly HostListener _listener;
     private readonly EventFd _stop = new(), _gone = new();
     private readonly Lock _lock = new();
     private OutputPump? _output;
@@ -23,15 +23,16 @@ internal sealed class ConsoleSocket : IOutputSink, IInputSource, IDisposable
     /// <exception cref="MicroVmException">It is no path for a socket, something is there, or the host refused.</exception>
     internal ConsoleSocket(string path, string name, IThreadOwner owner)
     {
-        (_path, _name, _owner) = (path, name, owner);
+        (_name, _owner) = (name, owner);
+        int error = Libc.EINVAL;
         bool possible = HostSocket.IsPath(path);
-        _listener = possible ? HostSocket.Listen(path, OwnersOnly) : -Libc.EINVAL;
-        if (_listener >= 0) return;
+        _listener = (possible ? HostListener.TryListen(path, out error, OwnersOnly) : null)!;
+        if (_listener is not null) return;
         _stop.Dispose();
         _gone.Dispose();
         if (!possible) throw MicroVmException.Usage("not a path for a socket", $"socket={path}", $"Give one of at most {HostSocket.MaxPath} bytes");
-        throw MicroVmException.Refused(FailureKind.Host, "cannot listen for a console's client", $"socket={path}", -_listener,
-            -_listener == Libc.EADDRINUSE ? "Another machine listens there, or it is no socket of yours: give another path or remove it" : "Check the folder and its permissions");
+        throw MicroVmException.Refused(FailureKind.Host, "cannot listen for a console's client", $"socket={path}", error,
+            error == Libc.EADDRINUSE ? "Another machine listens there, or it is not a socket of yours: use another path, or remove it" : "Check the folder and its permissions");
     }
 
     /// <summary>Bytes that never reached a client.</summary>
@@ -84,8 +85,7 @@ internal sealed class ConsoleSocket : IOutputSink, IInputSource, IDisposable
     {
         _stop.Signal();
         _thread?.Join();
-        HostSocket.Close(_listener);
-        HostSocket.Remove(_path);
+        _listener.Dispose();
         _stop.Dispose();
         _gone.Dispose();
     }
@@ -94,9 +94,9 @@ internal sealed class ConsoleSocket : IOutputSink, IInputSource, IDisposable
     {
         while (true)
         {
-            HostIo.WaitEither(_listener, Libc.EPOLLIN, _stop.Fd, Libc.EPOLLIN, out bool called, out bool stopped);
+            HostIo.WaitEither(_listener.Fd, Libc.EPOLLIN, _stop.Fd, Libc.EPOLLIN, out bool called, out bool stopped);
             if (stopped) return;
-            int client = called ? HostSocket.Accept(_listener) : -Libc.EAGAIN;
+            int client = called ? HostSocket.Accept(_listener.Fd) : -Libc.EAGAIN;
             // No descriptors left: the listener stays ready, and would be asked for ever.
             if (client is -Libc.EMFILE or -Libc.ENFILE) Thread.Sleep(100);
             if (client < 0) continue;

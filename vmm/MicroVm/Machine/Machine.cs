@@ -10,7 +10,8 @@ using MicroVm.Virtio.Pci;
 
 namespace MicroVm;
 
-/// <summary>One virtual machine: made by <see cref="Create"/>, run once, ended by its guest or by <see cref="Stop(string)"/>. Several may live in one process.</summary>
+/// <summary>One virtual machine: made by <see cref="Create"/>, run once, ended by its guest or by
+/// <see cref="Stop(string)"/>. Several may live in one process.</summary>
 /// <example><code>
 /// await using Machine machine = Machine.Create(new MachineOptions { Kernel = "vmlinuz", Initrd = "initrd", Serial = ConsoleEndpoint.StandardIo });
 /// MachineResult end = await machine.RunAsync();
@@ -208,7 +209,8 @@ public sealed partial class Machine : IDisposable, IAsyncDisposable
     private T Steady<T>(Func<T> look)
     {
         if (_parts.Hotplug is not { } hotplug) return look();
-        if (!hotplug.Topology.TryEnter(LookTime)) throw MicroVmException.Host("the machine is busy", "a device comes or goes", "Try again; 'microvm ctl NAME list' shows which are there");
+        if (!hotplug.Topology.TryEnter(LookTime)) throw MicroVmException.Host("the machine is busy",
+            "a device comes or goes", "Try again; 'microvm ctl NAME list' shows which are there");
         try
         {
             return look();
@@ -232,7 +234,8 @@ public sealed partial class Machine : IDisposable, IAsyncDisposable
         if (_parts.Console?.TerminalSize is { } size) _parts.ConsoleDevice!.Resize(size.Columns, size.Rows);
     }
 
-    /// <summary>Called once when the machine begins to end, on whatever thread ends it; set before <see cref="Run"/>.</summary>
+    /// <summary>Called once when the machine begins to end, on whatever thread ends it; set before
+    /// <see cref="Run"/>.</summary>
     internal Action? Ending { private get; set; }
 
     /// <summary>Called on the thread of <see cref="Run"/> when all vCPUs have left the guest and their devices.</summary>

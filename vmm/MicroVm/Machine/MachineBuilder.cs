@@ -126,7 +126,9 @@ internal sealed class MachineBuilder
             tscDeadline = kvm.Capability(KvmAbi.CapTscDeadlineTimer) > 0;
         }
         ResidentArea? pages = AddMemory(vm, memory, devices.Length);
-        HotplugUnits? hotplug = _options.PciRootPorts > 0 || _options.PossibleCpus is not null || _options.PossibleMemoryBytes is not null ? _owned.Add(new HotplugUnits(vm, _mmio, _errors) { Owner = _end }) : null;
+        HotplugUnits? hotplug = _options.PciRootPorts > 0 || _options.PossibleCpus is not null
+            || _options.PossibleMemoryBytes is not null
+                ? _owned.Add(new HotplugUnits(vm, _mmio, _errors) { Owner = _end }) : null;
         // What is plugged in later uses the loop until the functions are disposed, which comes before it then.
         if (hotplug is not null) _ = _loop.Value;
         PciHost? pci = hasPci ? _owned.Add(new PciHost(vm, _mmio, _options.PciRootPorts)) : null;
@@ -218,10 +220,12 @@ internal sealed class MachineBuilder
     private VcpuSet WrapVcpus(KvmVm vm, KvmVcpu[] kvm, CpuidTable cpuid, IoApic ioApic, GuestMemory memory)
     {
         AccessFormatter formatter = new(_ports, _mmio);
-        IAccessObserver? observer = _options.Trace is { } wanted ? _owned.Add(new AccessPrinter(wanted, _ports, formatter, _end)) : null;
+        IAccessObserver? observer = _options.Trace is { } wanted
+            ? _owned.Add(new AccessPrinter(wanted, _ports, formatter, _end)) : null;
         GuestBus ports = new(_ports, _trace, _errors, observer), mmio = new(_mmio, _trace, _errors, observer);
         CpuidLeaves leaves = cpuid.Keep(_options.PossibleCpus > _options.Cpus);
-        VcpuSet vcpus = new(id => new Vcpu(id < kvm.Length ? kvm[id] : MakeLateVcpu(vm, leaves.Table(), id), ports, mmio, ioApic, _isLinux, _end,
+        VcpuSet vcpus = new(id => new Vcpu(id < kvm.Length ? kvm[id] : MakeLateVcpu(vm, leaves.Table(), id), ports,
+            mmio, ioApic, _isLinux, _end,
             (vcpu, why) => CrashReport.Write(vcpu, why, memory, _trace, formatter)) { Faulted = _files.Length == 0 ? null : MendFiles });
         for (int i = 0; i < kvm.Length; i++) vcpus.Make();
         return vcpus;

@@ -45,8 +45,8 @@ public sealed record MachineOptions
     /// <summary>PCI Express root ports, 0 to 16: each a slot with a bus of its own. More than 0 implies <see cref="Pci"/>.</summary>
     public int PciRootPorts { get; init; }
 
-    /// <summary>The guest may have guests of its own (VMX, SVM), where the host's KVM allows it. Off, as it is the largest
-    /// part of KVM that a guest reaches.</summary>
+    /// <summary>The guest may have guests of its own (VMX, SVM), where the host's KVM allows it. Off, as it is the
+    /// largest part of KVM that a guest reaches.</summary>
     public bool Nested { get; init; }
 
     /// <summary>An IOMMU for the guest (virtio-iommu), with the virtio functions on PCI and the assigned ones behind it. Implies <see cref="Pci"/>.</summary>

@@ -11,8 +11,8 @@ public enum EndReason
     Reset,
     /// <summary>The guest's kernel reported a panic.</summary>
     Panic,
-    /// <summary>A Linux guest restarted the machine without shutting its devices down: after a panic that its pvpanic driver
-    /// did not report, or by order (sysrq-b, <c>reboot=force</c>).</summary>
+    /// <summary>A Linux guest restarted the machine without shutting its devices down: after a panic that its pvpanic
+    /// driver did not report, or by order (sysrq-b, <c>reboot=force</c>).</summary>
     EmergencyRestart,
     /// <summary>Triple fault, or something that KVM could not go on after.</summary>
     Crash,
@@ -26,7 +26,8 @@ public enum EndReason
 
 /// <summary>The end of a machine.</summary>
 /// <param name="Reason">What ended it.</param>
-/// <param name="ExitCode">The guest's code (0-255) with <see cref="EndReason.GuestExit"/>, 0 after power-off and reset, 123 after a panic, an emergency restart or a crash, 125 when it was stopped or the host failed.</param>
+/// <param name="ExitCode">The guest's code (0-255) with <see cref="EndReason.GuestExit"/>, 0 after power-off and reset,
+/// 123 after a panic, an emergency restart or a crash, 125 when it was stopped or the host failed.</param>
 /// <param name="Description">One line that says what happened, for people.</param>
 /// <param name="CrashReport">After a panic or crash: registers, code around the instruction pointer, the last accesses. Else null.</param>
 public sealed record MachineResult(EndReason Reason, int ExitCode, string Description, string? CrashReport)

@@ -8,7 +8,8 @@ namespace MicroVm;
 
 /// <summary>One vCPU: a thread that enters the guest, hands its accesses to the buses and leaves when the machine ends.</summary>
 /// <remarks>Between two calls of <c>KVM_RUN</c> nothing is allocated and nothing waits for I/O.</remarks>
-internal sealed class Vcpu(KvmVcpu kvm, GuestBus ports, GuestBus mmio, IoApic ioApic, bool isLinux, MachineEnd end, Func<KvmVcpu, string, string> describeCrash) : IDisposable
+internal sealed class Vcpu(KvmVcpu kvm, GuestBus ports, GuestBus mmio, IoApic ioApic, bool isLinux, MachineEnd end,
+    Func<KvmVcpu, string, string> describeCrash) : IDisposable
 {
     private Thread? _thread;
     private volatile int _threadId;
@@ -175,7 +176,8 @@ internal sealed class Vcpu(KvmVcpu kvm, GuestBus ports, GuestBus mmio, IoApic io
     private void Restart()
     {
         if (!isLinux || ioApic.IsShutDown) end.Set(Orderly());
-        else End(EndReason.EmergencyRestart, "the guest's kernel restarted without a shutdown, as after a panic", "emergency restart");
+        else End(EndReason.EmergencyRestart, "the guest's kernel restarted without a shutdown, as after a panic",
+            "emergency restart");
     }
 
     // The last of Linux's ways to restart (reboot=t), and of the others where their hardware is missing.

@@ -79,7 +79,8 @@ public sealed unsafe partial class GuestMemory
             MemoryRegion part = Free(guestAddress, length);
             if (Merge(With(part)).Length is var pieces && pieces > _regions.Length && pieces > Most)
             {
-                throw MicroVmException.Host("guest memory would be in too many pieces", $"{pieces} of at most {Most}", "Use memory devices that are fewer and larger");
+                throw MicroVmException.Host("guest memory would be in too many pieces", $"{pieces} of at most {Most}",
+                    "Use memory devices that are fewer and larger");
             }
             byte* at = (byte*)part.HostAddress;
             if (!Open(_file, at, length)) throw TooMuch(length);

@@ -25,7 +25,9 @@ internal interface IMsixObserver
 
 /// <summary>The MSI-X table of a function (PCI Express 5.0, 7.7.2), over irqfds alone.</summary>
 /// <remarks>A vector's event is connected to KVM while the vector is unmasked, MSI-X is enabled, the function is not masked and may master the bus. Otherwise it only counts, which is the
-/// pending bit, and connecting it delivers once. A GSI is taken when the driver assigns a vector (<see cref="TryTake"/>), or, where an <see cref="Observer"/> is, first unmasks it. Table accesses are 4 or 8 bytes, aligned; others do nothing.</remarks>
+/// pending bit, and connecting it delivers once. A GSI is taken when the driver assigns a vector (
+/// <see cref="TryTake"/>), or, where an <see cref="Observer"/> is, first unmasks it. Table accesses are 4 or 8 bytes,
+/// aligned; others do nothing.</remarks>
 internal sealed class MsixTable : IRegisterBlock, IDisposable
 {
     private readonly InterruptRouter _router;
@@ -105,8 +107,10 @@ internal sealed class MsixTable : IRegisterBlock, IDisposable
         if ((uint)vector < (uint)_lines.Length) Volatile.Read(ref _lines[vector])?.Raise();
     }
 
-    /// <summary>The event of a vector that was taken, for those who signal it from elsewhere, vhost or VFIO; else null.</summary>
-    internal EventFd? Event(int vector) => (uint)vector < (uint)_lines.Length ? Volatile.Read(ref _lines[vector])?.Hand() : null;
+    /// <summary>The event of a vector that was taken, for those who signal it from elsewhere, vhost or VFIO; else
+    /// null.</summary>
+    internal EventFd? Event(int vector) => (uint)vector < (uint)_lines.Length
+        ? Volatile.Read(ref _lines[vector])?.Hand() : null;
 
     /// <summary>The vector was signalled and the guest has not been told.</summary>
     internal bool IsPending(int vector) => Volatile.Read(ref _lines[vector]) is { } line && !_router.Look(line.Gsi).Connected && line.Event.IsSignalled;

@@ -61,7 +61,9 @@ public sealed class VhostUserTests
         using VhostUserGuest guest = new(backend);
         Assert.True(guest.Transact(0));
         for (ulong i = 0; i < 7; i++) guest.Driver.Memory.Add(VhostUserGuest.High + (i << 30), 128 << 20);
-        Assert.Contains("guest memory would be in too many pieces, 9 of at most 8", Assert.Throws<MicroVmException>(() => guest.Driver.Memory.Add(VhostUserGuest.High + (7UL << 30), 128 << 20)).Message, StringComparison.Ordinal);
+        Assert.Contains("guest memory would be in too many pieces, 9 of at most 8",
+            Assert.Throws<MicroVmException>(() => guest.Driver.Memory.Add(VhostUserGuest.High + (7UL << 30),
+                128 << 20)).Message, StringComparison.Ordinal);
         Assert.Equal(8, backend.Regions.Length);
         Assert.True(guest.Transact(1));
     }

@@ -24,7 +24,8 @@ internal static class VirtioPicture
             VirtioDevice device = core.Device;
             bool isFree = core.TryLook(out VirtioStatus status, out QueueRequest?[] ready);
             ulong agreed = core.Accepted;
-            devices.Add(place, device.Id, device.Name, isFree ? $"{status}" : "busy", names.Features(device.DeviceId, agreed), names.Features(device.DeviceId, device.Features & ~agreed),
+            devices.Add(place, device.Id, device.Name, isFree ? $"{status}" : "busy",
+                names.Features(device.DeviceId, agreed), names.Features(device.DeviceId, device.Features & ~agreed),
                 device is VhostUserDevice user ? user.HasBackend ? "there" : "gone" : null);
             for (int i = 0; i < ready.Length; i++)
             {

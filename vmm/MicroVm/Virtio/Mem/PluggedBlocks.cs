@@ -13,7 +13,8 @@ internal sealed class PluggedBlocks
 
     private readonly ulong[] _plugged;
     private readonly int[] _ofChunk;
-    // Chunks that are guest memory although none of their blocks is plugged: without them it would be in too many pieces.
+    // Chunks that are guest memory although none of their blocks is plugged: without them it would be in too many
+    // pieces.
     private readonly bool[] _kept;
     private GuestMemory? _memory;
     private long _pluggedBytes;

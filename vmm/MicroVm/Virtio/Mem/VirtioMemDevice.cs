@@ -24,7 +24,8 @@ public sealed class VirtioMemDevice : VirtioDevice, IPlacedDevice
     }
 
     private VirtioMemDevice(PluggedBlocks blocks, VirtioMemConfig config)
-        : base("virtio-mem", VirtioMem.DeviceId, (ulong)VirtioMemFeatures.UnpluggedInaccessible, VirtioMem.QueueSizes, config) =>
+        : base("virtio-mem", VirtioMem.DeviceId, (ulong)VirtioMemFeatures.UnpluggedInaccessible, VirtioMem.QueueSizes,
+            config) =>
         (_blocks, _config, _loop) = (blocks, config, new EventLoop("virtio-mem", this));
 
     /// <summary>Bytes that the guest should have of the region.</summary>

@@ -22,7 +22,8 @@ public sealed partial class VirtioPciCommon : ITransportRegisters
         (_msix, _isr) = (msix, isr);
         _configPage = page.Slice(VirtioPciConst.ConfigOffset, VirtioPciConst.ConfigLength);
         Core = makeCore(this);
-        if (hasLine) _relay = new LineRelay(() => isr.Raise(VirtioPciIsr.Bits.IsrQueue), Core.Kicks.Length, Core.Device);
+        if (hasLine) _relay = new LineRelay(() => isr.Raise(VirtioPciIsr.Bits.IsrQueue), Core.Kicks.Length,
+            Core.Device);
         Initialize(page, Core.Kicks.Length);
         Core.Start();
     }

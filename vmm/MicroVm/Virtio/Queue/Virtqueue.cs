@@ -61,10 +61,12 @@ public sealed class Virtqueue
         _setup.Traffic?.End(_heads[_next & _mask]);
     }
 
-    /// <summary>A chain of <see cref="TryPop"/> is kept for what may come late or never. From now on its buffers are touched between <see cref="TryUse"/> and <see cref="Done"/> only.</summary>
+    /// <summary>A chain of <see cref="TryPop"/> is kept for what may come late or never. From now on its buffers are
+    /// touched between <see cref="TryUse"/> and <see cref="Done"/> only.</summary>
     internal void Hold(ushort head) => _setup.Traffic?.Hold(head);
 
-    /// <summary>The buffers of held chains are going to be touched. False, with the queue broken, if one lost its mapping behind an IOMMU.</summary>
+    /// <summary>The buffers of held chains are going to be touched. False, with the queue broken, if one lost its
+    /// mapping behind an IOMMU.</summary>
     internal bool TryUse() => _setup.Traffic is not { } traffic || traffic.TryUse() || Break(QueueFault.BufferOutsideRam);
 
     /// <summary>They are touched no more.</summary>

@@ -43,7 +43,8 @@ internal sealed partial class TransportCore : IVirtioTransport, IDisposable
     private ulong Offered => _device.Features | (Behind is null ? 0 : (ulong)VirtioFeatures.AccessPlatform);
 
     /// <summary>The device's status and what the driver wrote for each queue, null for one that it did not set up: one moment's, for <c>explain</c>.</summary>
-    /// <returns>False if the device is busy: a vCPU is in its registers, and waits for the host to end a request.</returns>
+    /// <returns>False if the device is busy: a vCPU is in its registers, and waits for the host to end a
+    /// request.</returns>
     internal bool TryLook(out VirtioStatus status, out QueueRequest?[] queues)
     {
         (status, queues) = (0, new QueueRequest?[_kicks.Length]);

@@ -11,32 +11,27 @@ internal sealed class VsockHost : IDisposable
 
     private readonly string _path;
 
-    private VsockHost(string path, int listener) => (_path, Listener) = (path, listener);
+    private readonly HostListener _listener;
+
+    private VsockHost(string path, HostListener listener) => (_path, _listener) = (path, listener);
 
     /// <summary>Where it listens.</summary>
     internal string Path => _path;
 
     /// <summary>Accepts connections from the host.</summary>
-    internal int Listener { get; private set; }
+    internal int Listener => _listener.Fd;
 
     internal static VsockHost Listen(string path)
     {
         if (!HostSocket.IsPath(path, SuffixLength))
             throw MicroVmException.Usage("not a path for a socket", $"socket={path}", $"Give one of at most {HostSocket.MaxPath - SuffixLength} bytes");
-        int fd = HostSocket.Listen(path);
-        if (fd >= 0) return new VsockHost(path, fd);
-        throw MicroVmException.Refused(FailureKind.Host, "cannot listen for connections to the guest", $"socket={path}", -fd,
-            -fd == Libc.EADDRINUSE ? "Another machine listens there, or it is no socket: give another path or remove it" : "Check the folder and its permissions");
+        if (HostListener.TryListen(path, out int error) is { } listener) return new VsockHost(path, listener);
+        throw MicroVmException.Refused(FailureKind.Host, "cannot listen for connections to the guest", $"socket={path}", error,
+            error == Libc.EADDRINUSE ? "Another machine listens there, or it is not a socket: use another path, or remove it" : "Check the folder and its permissions");
     }
 
     /// <summary>Connects for the guest; a descriptor or minus the error number.</summary>
     internal int Connect(uint port) => HostSocket.Connect(string.Create(CultureInfo.InvariantCulture, $"{_path}_{port}"));
 
-    public void Dispose()
-    {
-        if (Listener < 0) return;
-        HostSocket.Close(Listener);
-        HostSocket.Remove(_path);
-        Listener = -1;
-    }
+    public void Dispose() => _listener.Dispose();
 }
