@@ -202,7 +202,7 @@ public sealed class ControlTests : IDisposable
         {
             string error = Refused(125, path);
             Assert.Contains("cannot make the control socket", error, StringComparison.Ordinal);
-            Assert.Contains("give another path or remove it", error, StringComparison.Ordinal);
+            Assert.Contains("use another path, or remove it", error, StringComparison.Ordinal);
         }
         Assert.Equal(before, Listing());
         Assert.Equal("mine", File.ReadAllText(file));
