@@ -1,6 +1,6 @@
 # The ways a guest ends, from inside and from outside, and what microvm makes of each.
 # tier: core
-# seconds: 60
+# seconds: 110
 # covers: vmm/MicroVm/Machine vmm/MicroVm/Devices vmm/MicroVm/Diagnostics vmm/MicroVm.Cli
 source "$(dirname "$0")/../case.sh"
 
