@@ -25,13 +25,15 @@ boot() {
     local mode=$1 flags=$2
     rm -f /tmp/pushed
     listen & receiver=$!
-    microvm run $files --memory 256M --vsock cid=7,$flags --cmdline "console=ttyS0 quiet mode=$mode microvm.exec=sh /script" & machine=$!
+    microvm run $files --memory 256M --vsock cid=7,$flags --cmdline "console=ttyS0 quiet mode=$mode microvm.exec=sh /script" >/tmp/out 2>&1 & machine=$!
     wait $receiver
     echo "@${mode}_pushed $(md5sum </tmp/pushed)"
     to 5001 </dev/null | md5sum | sed "s/^/@${mode}_pulled /"
     to 5002 </tmp/host | md5sum | sed "s/^/@${mode}_echoed /"
     wait $machine
     echo "@${mode}_code $?"
+    # Not while it runs: its lines and those of this script would mix.
+    cat /tmp/out
 }
 listen() { socat -u UNIX-LISTEN:/tmp/v_5000 CREATE:/tmp/pushed; }
 to() { { echo CONNECT $1; cat; } | socat -t 60 - UNIX-CONNECT:/tmp/v | { IFS= read -r ok; cat; }; }
