@@ -1,7 +1,7 @@
 # The tests of the unit suites that need KVM, where the host's cannot be used: one statement for each test.
 # ./test leaves this case out where it has run them on the host.
 # tier: core
-# seconds: 130
+# seconds: 380
 # covers: vmm devices.def acpi.def generators tests/Guest.Tests tests/Cli.Tests tests/MicroVm.Tests tests/Shared tests/guests
 source "$(dirname "$0")/../case.sh"
 
