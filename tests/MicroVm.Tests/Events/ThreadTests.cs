@@ -1,5 +1,7 @@
 using System.Text.RegularExpressions;
+using MicroVm.Diagnostics;
 using MicroVm.Events;
+using MicroVm.Virtio;
 using Xunit;
 
 namespace MicroVm.Tests.Events;
@@ -100,6 +102,23 @@ public sealed class ThreadTests : IThreadOwner
             .Where(static f => !f.Contains("/obj/", StringComparison.Ordinal) && File.ReadAllText(f).Contains("ThreadOwner.Process", StringComparison.Ordinal))
             .Select(static f => Path.GetFileName(f)!);
         Assert.Empty(named.Except(may));
+    }
+
+    [Fact]
+    public void A_device_that_a_machine_makes_has_its_owner()
+    {
+        using EventLoop loop = new("devices", this);
+        using OutputPump log = new(-1, "none");
+        VirtioFactory factory = new(new Lazy<EventLoop>(loop), log, new HostNotes(null), cpus: 1, this);
+        foreach (VirtioOptions options in (VirtioOptions[])[new RngOptions(), new BalloonOptions(), new MemOptions(128 << 20)])
+        {
+            using VirtioDevice device = factory.Make(options);
+            Assert.Same(this, device.Owner);
+            // Of which the device tells it.
+            InvalidOperationException failure = new("on purpose");
+            ((IThreadOwner)device).OnFailure(device.Name, failure);
+            Assert.Equal((device.Name, failure), _failures[^1]);
+        }
     }
 
     private sealed class Handler(Action<int> ready) : IEventHandler

@@ -28,6 +28,23 @@ public sealed class BalloonTests
         inflate.Bytes(Pages, 4096).Fill(1);
     }
 
+    // B6: its slot is ejected while the host sets a target. The page of its registers may be unmapped by then.
+    [Fact]
+    public void What_the_host_says_of_a_device_that_has_gone_changes_none_of_its_registers()
+    {
+        GuestDriver guest = new(_balloon);
+        _ = guest.Start(64);
+        uint at = GuestDriver.Offset("ConfigGeneration");
+        _balloon.Target = 4 << 20;
+        uint before = guest.Page.Load<uint>(at);
+        _balloon.Target = 6 << 20;
+        Assert.NotEqual(before, guest.Page.Load<uint>(at));
+        guest.Dispose();
+        before = guest.Page.Load<uint>(at);
+        _balloon.Target = 8 << 20;
+        Assert.Equal(before, guest.Page.Load<uint>(at));
+    }
+
     [Fact]
     public void Neighbours_in_either_order_are_all_given_up()
     {

@@ -31,7 +31,7 @@ internal sealed class MemoryUnits
     // Swapped whole: readers take no lock.
     private volatile Dimm[] _present = [];
     // Places of those that the guest gave back and that are its memory still, without pages: GuestMemory.TryRemove.
-    private Dimm[] _kept = [];
+    private volatile Dimm[] _kept = [];
 
     /// <param name="all">The machine's units.</param>
     /// <param name="memory">The guest's memory.</param>

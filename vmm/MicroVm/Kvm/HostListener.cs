@@ -38,11 +38,6 @@ internal sealed class HostListener : IDisposable
         Fd = -1;
     }
 
-    private static (ulong, ulong)? At(string path)
-    {
-        int fd = Libc.Open(path, Libc.O_PATH | Libc.O_NOFOLLOW);
-        if (fd < 0) return null;
-        using HostFile file = HostFile.FromDescriptor(fd);
-        return file.TryStatus(out HostFileStatus status, out _) ? (status.Device, status.Inode) : null;
-    }
+    private static (ulong, ulong)? At(string path) =>
+        HostSocket.At(path) is { } status ? (status.Device, status.Inode) : null;
 }

@@ -5,8 +5,8 @@ internal static unsafe class HostProcess
 {
     private const int F_GETFD = 1;
     private const int StandardDescriptors = 3;
-    // resource.h: RLIMIT_AS.
-    private const int AddressSpace = 9;
+    /// <summary>Limits of a process (resource.h): RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_AS.</summary>
+    internal const int FileSize = 1, OpenFiles = 7, AddressSpace = 9;
 
     /// <summary>Opens <c>/dev/null</c> in the place of each standard descriptor that the starter closed: else the next file that is opened,
     /// a disk for example, would become standard output.</summary>
@@ -25,10 +25,25 @@ internal static unsafe class HostProcess
     /// <param name="otherwise">What helps without a limit.</param>
     internal static string MoreMemory(string otherwise)
     {
+        return TryLimit(AddressSpace, out ulong soft, out _) && soft != ulong.MaxValue
+            ? $"Raise the limit of this process's address space, now {soft >> 20} MiB (ulimit -v)" : otherwise;
+    }
+
+    /// <summary>A limit of this process, and what it may be raised to.</summary>
+    internal static bool TryLimit(int resource, out ulong soft, out ulong hard)
+    {
         ulong* limits = stackalloc ulong[2];
-        // The second is what the first may be raised to.
-        return Libc.prlimit(0, AddressSpace, null, limits) == 0 && limits[0] != ulong.MaxValue
-            ? $"Raise the limit of this process's address space, now {limits[0] >> 20} MiB (ulimit -v)" : otherwise;
+        bool known = Libc.prlimit(0, resource, null, limits) == 0;
+        (soft, hard) = (limits[0], limits[1]);
+        return known;
+    }
+
+    /// <summary>Sets a limit of a process, of this one if none is named; nothing happens where that is not
+    /// permitted.</summary>
+    internal static void SetLimit(int resource, ulong soft, ulong hard, int process = 0)
+    {
+        ulong* limits = stackalloc ulong[2] { soft, hard };
+        _ = Libc.prlimit(process, resource, limits, null);
     }
 
     /// <summary>Its threads: the kernel's number and the first 15 bytes of the name of each.</summary>

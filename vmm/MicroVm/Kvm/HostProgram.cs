@@ -17,8 +17,8 @@ internal static unsafe class HostProgram
     internal const int GivenDescriptor = 3;
 
     private const int MaxSaid = 4096, StartMilliseconds = 30_000, PollMilliseconds = 5;
-    // wait.h: WNOHANG; signal.h: SIGKILL; resource.h: RLIMIT_FSIZE, RLIMIT_AS.
-    private const int DoNotWait = 1, Killed = 9, LimitFileSize = 1, LimitAddressSpace = 9;
+    // wait.h: WNOHANG; signal.h: SIGKILL.
+    private const int DoNotWait = 1, Killed = 9;
     private const short SetSignalDefaults = 4, SetSignalMask = 8, SetSession = 0x80;
 
     /// <summary>Starts a program that goes into the background once it is ready, and waits for that.</summary>
@@ -46,18 +46,12 @@ internal static unsafe class HostProgram
     {
         error = Spawn(name, arguments, descriptor: -1, standardError: -1, out int child);
         if (error != 0) return null;
-        Limit(child, LimitFileSize, limits.FileBytes);
-        Limit(child, LimitAddressSpace, limits.MemoryBytes);
+        // It has ended already where that fails.
+        HostProcess.SetLimit(HostProcess.FileSize, limits.FileBytes, limits.FileBytes, child);
+        HostProcess.SetLimit(HostProcess.AddressSpace, limits.MemoryBytes, limits.MemoryBytes, child);
         int code = WaitFor(child, limits.Milliseconds);
         error = Math.Max(0, -code);
         return code is >= 0 and < 128 ? code : null;
-    }
-
-    // It has ended already where that fails.
-    private static void Limit(int child, int resource, ulong bytes)
-    {
-        ulong* both = stackalloc ulong[2] { bytes, bytes };
-        _ = Libc.prlimit(child, resource, both, null);
     }
 
     // A child that is not over then is killed, with what it has started: it leads its session.

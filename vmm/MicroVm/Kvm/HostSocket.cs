@@ -95,12 +95,16 @@ internal static unsafe class HostSocket
         return true;
     }
 
-    private static bool IsOwnSocket(string path)
+    private static bool IsOwnSocket(string path) =>
+        At(path) is { Kind: HostFileKind.Socket } status && status.Owner == HostFile.EffectiveUser;
+
+    /// <summary>What stands at a path, a link itself and not what it leads to; null if nothing does.</summary>
+    internal static HostFileStatus? At(string path)
     {
         int fd = Libc.Open(path, Libc.O_PATH | Libc.O_NOFOLLOW);
-        if (fd < 0) return false;
+        if (fd < 0) return null;
         using HostFile file = HostFile.FromDescriptor(fd);
-        return file.TryStatus(out HostFileStatus status, out _) && status.Kind == HostFileKind.Socket && status.Owner == HostFile.EffectiveUser;
+        return file.TryStatus(out HostFileStatus status, out _) ? status : null;
     }
 
     /// <summary><c>struct sockaddr_un</c>.</summary>

@@ -92,8 +92,6 @@ internal static unsafe partial class Libc
     [DllImport("libc")] internal static extern int gettid();
     [DllImport("libc")] internal static extern int getpid();
     [DllImport("libc")] internal static extern uint alarm(uint seconds);
-    [DllImport("libc")] internal static extern int getrlimit(int resource, HostDescriptors.Limits* limits);
-    [DllImport("libc")] internal static extern int setrlimit(int resource, HostDescriptors.Limits* limits);
     [DllImport("libc")] internal static extern int isatty(int fd);
     [DllImport("libc")] internal static extern int tcgetattr(int fd, Termios* state);
     [DllImport("libc")] internal static extern int tcsetattr(int fd, int when, Termios* state);
